@@ -1,0 +1,1 @@
+"""The node: one process that trains, audits, claims and is paid."""

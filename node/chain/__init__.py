@@ -1,0 +1,1 @@
+"""The chain: artifacts, client, typed contracts, deployment, development chains."""

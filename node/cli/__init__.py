@@ -1,0 +1,1 @@
+"""The `ponw` command, one verb a file."""
