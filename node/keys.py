@@ -18,9 +18,8 @@ from typing import Any, Protocol
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_keys.exceptions import ValidationError as KeyValidationError
-from eth_utils import ValidationError as EthValidationError
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
+from eth_utils.exceptions import ValidationError as KeyValidationError
 
 from node import paths
 from node.errors import PasswordError, WalletError
@@ -209,15 +208,16 @@ def _exists(key: KeyFile) -> WalletError:
 def _decrypt(path: Path, password: str) -> LocalAccount:
     sealed = _read_sealed(path)
     try:
-        return Account.from_key(Account.decrypt(sealed, password))
+        account: LocalAccount = Account.from_key(Account.decrypt(sealed, password))
     except ValueError as error:
         if "MAC mismatch" in str(error):
             raise PasswordError(
                 f"The password does not open {path.name}.", "Try again; nothing was changed."
             ) from error
         raise _unusable(path) from error
-    except (KeyError, TypeError, AttributeError, NotImplementedError, KeyValidationError, EthValidationError) as error:
+    except (KeyError, TypeError, AttributeError, NotImplementedError, KeyValidationError) as error:
         raise _unusable(path) from error
+    return account
 
 
 def _read_sealed(path: Path) -> dict[str, Any]:
