@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { IEmission } from "./interfaces/IEmission.sol";
+import { IJudge } from "./interfaces/IJudge.sol";
+import { IStaking } from "./interfaces/IStaking.sol";
+import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
+import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
+import { ClaimState, NodeSlot } from "./libraries/NodeSlot.sol";
+import { Rewards } from "./libraries/Rewards.sol";
+
+/// @title RegistryState
+/// @notice What the work registry stores, its parameters and its views. See {IWorkRegistry}.
+abstract contract RegistryState is IWorkRegistry, EIP712 {
+    using ClaimLib for Claim;
+
+    /// @param finals Final TRAIN claims since the last lost claim.
+    /// @param lostRound The last round in which a claim was lost; 0 if none.
+    struct Record {
+        uint32 finals;
+        uint64 lostRound;
+    }
+
+    /// @inheritdoc IWorkRegistry
+    IStaking public immutable staking;
+    /// @inheritdoc IWorkRegistry
+    IEmission public immutable emission;
+
+    bytes32 internal immutable PROGRAM_HASH;
+    bytes32 internal immutable DATA_ROOT;
+    bytes32 internal immutable GENESIS_ROOT;
+    IJudge internal immutable JUDGE;
+    uint64 internal immutable TOKENS_PER_STEP;
+    uint16 internal immutable LAYERS;
+    uint32 internal immutable MAX_STEPS;
+    uint64 internal immutable TRAIN_TIME;
+    uint64 internal immutable WINDOW;
+    uint64 internal immutable RESPONSE_TIME;
+    uint256 internal immutable CLAIM_BOND;
+    uint256 internal immutable CHALLENGE_BOND;
+
+    /// @inheritdoc IWorkRegistry
+    bytes32 public globalRoot;
+    /// @inheritdoc IWorkRegistry
+    uint64 public currentRound;
+
+    mapping(uint64 round => Round) internal _rounds;
+    mapping(address node => NodeSlot) internal _slots;
+    mapping(address node => Record) internal _records;
+    mapping(bytes32 claimHash => mapping(address challenger => Challenge)) internal _challenges;
+
+    constructor(IStaking staking_, IEmission emission_, Parameters memory p) EIP712("ponw", "1") {
+        if (staking_.registry() != address(this)) revert Miswired(staking_.registry());
+        if (emission_.registry() != address(this)) revert Miswired(emission_.registry());
+        if (p.maxSteps == 0 || p.layers == 0 || p.claimBond == 0 || p.challengeBond == 0) revert BadParameters();
+        if (p.trainTime == 0 || p.window == 0 || p.responseTime == 0) revert BadParameters();
+        staking = staking_;
+        emission = emission_;
+        PROGRAM_HASH = p.programHash;
+        DATA_ROOT = p.dataRoot;
+        GENESIS_ROOT = p.genesisRoot;
+        JUDGE = IJudge(p.judge);
+        TOKENS_PER_STEP = p.tokensPerStep;
+        LAYERS = p.layers;
+        MAX_STEPS = p.maxSteps;
+        TRAIN_TIME = p.trainTime;
+        WINDOW = p.window;
+        RESPONSE_TIME = p.responseTime;
+        CLAIM_BOND = p.claimBond;
+        CHALLENGE_BOND = p.challengeBond;
+        globalRoot = p.genesisRoot;
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function parameters() external view returns (Parameters memory) {
+        return Parameters({
+            programHash: PROGRAM_HASH,
+            dataRoot: DATA_ROOT,
+            genesisRoot: GENESIS_ROOT,
+            judge: address(JUDGE),
+            tokensPerStep: TOKENS_PER_STEP,
+            layers: LAYERS,
+            maxSteps: MAX_STEPS,
+            trainTime: TRAIN_TIME,
+            window: WINDOW,
+            responseTime: RESPONSE_TIME,
+            claimBond: CLAIM_BOND,
+            challengeBond: CHALLENGE_BOND
+        });
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function roundOf(uint64 round) external view returns (Round memory) {
+        return _rounds[round];
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function claimOf(address node)
+        external
+        view
+        returns (ClaimState state, uint256 openChallenges, bytes32 hashPrefix)
+    {
+        NodeSlot slot = _slots[node];
+        return (slot.state(), slot.open(), slot.prefix());
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function challengeOf(bytes32 claimHash, address challenger) external view returns (Challenge memory) {
+        return _challenges[claimHash][challenger];
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function recordOf(address node) external view returns (uint32 finals, uint64 lostRound) {
+        return (_records[node].finals, _records[node].lostRound);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function quoteReward(address node, uint32 steps) external view returns (uint256) {
+        return _reward(node, steps, _records[node].finals);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function hashClaim(Claim calldata claim) public view returns (bytes32) {
+        return _hashTypedDataV4(claim.structHash());
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function phaseOf(uint64 round) public view returns (Phase) {
+        Round storage r = _rounds[round];
+        if (r.openedAt == 0) return Phase.None;
+        if (r.closed) return Phase.Closed;
+        if (block.timestamp <= r.claimDeadline) return Phase.Train;
+        if (block.timestamp <= r.claimDeadline + WINDOW) return Phase.Window;
+        if (r.unresolved != 0) return Phase.Settle;
+        // Nothing to sum up: openRound closes such a round with the root it started from.
+        if (r.finals == 0) return Phase.Closed;
+        return r.outerNode == address(0) ? Phase.Outer : Phase.OuterWindow;
+    }
+
+    /// @dev Every claim holds every layer, so no layer is scarcer than another.
+    function _reward(address node, uint32 steps, uint32 finals) internal view returns (uint256) {
+        return Rewards.claimReward(steps, LAYERS, staking.activeOf(node), finals, 0);
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import { INeuroToken } from "./interfaces/INeuroToken.sol";
+import { IStaking } from "./interfaces/IStaking.sol";
+
+/// @title Staking
+/// @notice Stake, thaw, withdraw; lock, unlock and slash for the registry. See {IStaking}.
+contract Staking is IStaking {
+    using SafeCast for uint256;
+    using SafeERC20 for INeuroToken;
+
+    /// @inheritdoc IStaking
+    INeuroToken public immutable token;
+    /// @inheritdoc IStaking
+    address public immutable registry;
+    /// @inheritdoc IStaking
+    uint256 public immutable minimumStake;
+    /// @inheritdoc IStaking
+    uint64 public immutable thawPeriod;
+    /// @inheritdoc IStaking
+    uint256 public totalActive;
+    /// @inheritdoc IStaking
+    mapping(address account => uint256) public creditOf;
+
+    mapping(address account => Account) private _accounts;
+
+    modifier onlyRegistry() {
+        _checkRegistry();
+        _;
+    }
+
+    /// @param registry_ The work registry, usually at an address computed beforehand.
+    /// @param minimumStake_ Least active stake, in wei.
+    /// @param thawPeriod_ Seconds from thaw to withdrawal.
+    constructor(INeuroToken token_, address registry_, uint256 minimumStake_, uint64 thawPeriod_) {
+        token = token_;
+        registry = registry_;
+        minimumStake = minimumStake_;
+        thawPeriod = thawPeriod_;
+    }
+
+    /// @inheritdoc IStaking
+    function stake(uint256 amount) external {
+        _stake(amount);
+    }
+
+    /// @inheritdoc IStaking
+    function stakeWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external {
+        // A copied permit spent first by a stranger must not block the stake; without allowance the transfer reverts.
+        try token.permit(msg.sender, address(this), amount, deadline, v, r, s) { } catch { }
+        _stake(amount);
+    }
+
+    /// @inheritdoc IStaking
+    function thaw(uint256 amount) external {
+        if (amount == 0) revert ZeroAmount();
+        Account storage account = _accounts[msg.sender];
+        uint256 active = account.active;
+        uint256 free = active - account.locked;
+        if (amount > free) revert InsufficientStake(free, amount);
+        if (account.thawing != 0 && block.timestamp >= account.thawEnds) revert WithdrawFirst();
+        active -= amount;
+        if (active != 0 && active < minimumStake) revert BelowMinimum(active, minimumStake);
+        uint64 thawEnds = (block.timestamp + thawPeriod).toUint64();
+        account.active = active.toUint128();
+        account.thawing += amount.toUint128();
+        account.thawEnds = thawEnds;
+        totalActive -= amount;
+        emit Thawed(msg.sender, amount, thawEnds);
+    }
+
+    /// @inheritdoc IStaking
+    function withdraw() external returns (uint256 amount) {
+        Account storage account = _accounts[msg.sender];
+        amount = account.thawing;
+        if (amount == 0) revert NothingThawing();
+        if (block.timestamp < account.thawEnds) revert StillThawing(account.thawEnds);
+        account.thawing = 0;
+        account.thawEnds = 0;
+        emit Withdrawn(msg.sender, amount);
+        token.safeTransfer(msg.sender, amount);
+    }
+
+    /// @inheritdoc IStaking
+    function collect() external returns (uint256 amount) {
+        amount = creditOf[msg.sender];
+        if (amount == 0) revert NothingToCollect();
+        creditOf[msg.sender] = 0;
+        emit Collected(msg.sender, amount);
+        token.safeTransfer(msg.sender, amount);
+    }
+
+    /// @inheritdoc IStaking
+    function lock(address account_, uint256 amount) external onlyRegistry {
+        Account storage account = _accounts[account_];
+        uint256 active = account.active;
+        uint256 locked = account.locked;
+        if (active < minimumStake) revert BelowMinimum(active, minimumStake);
+        if (amount > active - locked) revert InsufficientStake(active - locked, amount);
+        account.locked = (locked + amount).toUint128();
+        emit Locked(account_, amount);
+    }
+
+    /// @inheritdoc IStaking
+    function unlock(address account_, uint256 amount) external onlyRegistry {
+        Account storage account = _accounts[account_];
+        uint256 locked = account.locked;
+        amount = Math.min(amount, locked);
+        account.locked = (locked - amount).toUint128();
+        emit Unlocked(account_, amount);
+    }
+
+    /// @inheritdoc IStaking
+    function slash(address account_, uint256 amount, address beneficiary, uint256 share) external onlyRegistry {
+        if (share > amount) revert ShareAboveAmount(share, amount);
+        if (amount == 0) revert ZeroAmount();
+        uint256 taken = _take(_accounts[account_], amount);
+        share = Math.mulDiv(share, taken, amount);
+        if (share != 0) creditOf[beneficiary] += share;
+        emit Slashed(account_, beneficiary, taken, share);
+        if (taken != share) token.burn(taken - share);
+    }
+
+    /// @inheritdoc IStaking
+    function accountOf(address account) external view returns (Account memory) {
+        return _accounts[account];
+    }
+
+    /// @inheritdoc IStaking
+    function activeOf(address account) external view returns (uint256) {
+        return _accounts[account].active;
+    }
+
+    /// @inheritdoc IStaking
+    function isStaker(address account) external view returns (bool) {
+        uint256 active = _accounts[account].active;
+        return active != 0 && active >= minimumStake;
+    }
+
+    function _stake(uint256 amount) private {
+        if (amount == 0) revert ZeroAmount();
+        Account storage account = _accounts[msg.sender];
+        uint256 active = account.active + amount;
+        if (active < minimumStake) revert BelowMinimum(active, minimumStake);
+        account.active = active.toUint128();
+        totalActive += amount;
+        emit Staked(msg.sender, amount, active);
+        token.safeTransferFrom(msg.sender, address(this), amount);
+    }
+
+    /// @dev Takes up to `amount`, active stake first, then thawing, and frees as much of the lock.
+    function _take(Account storage account, uint256 amount) private returns (uint256 taken) {
+        uint256 active = account.active;
+        uint256 locked = account.locked;
+        uint256 fromActive = Math.min(amount, active);
+        uint256 fromThawing = Math.min(amount - fromActive, account.thawing);
+        active -= fromActive;
+        // Never more locked than there is: a slash above the lock eats into stake that other bonds stand on.
+        locked = Math.min(locked - Math.min(locked, amount), active);
+        account.active = active.toUint128();
+        account.locked = locked.toUint128();
+        if (fromThawing != 0) account.thawing -= fromThawing.toUint128();
+        totalActive -= fromActive;
+        taken = fromActive + fromThawing;
+    }
+
+    function _checkRegistry() private view {
+        if (msg.sender != registry) revert OnlyRegistry(msg.sender);
+    }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import { RegistryState } from "./RegistryState.sol";
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { IEmission } from "./interfaces/IEmission.sol";
+import { IStaking } from "./interfaces/IStaking.sol";
+import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
+import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
+import { ClaimState, NodeSlot, NodeSlotLib } from "./libraries/NodeSlot.sol";
+import { Rfc9162 } from "./libraries/Rfc9162.sol";
+
+/// @title WorkRegistry
+/// @notice Rounds, claims and challenges. See {IWorkRegistry}.
+/// @dev The four contracts name each other, so they are deployed by one account at consecutive nonces n, n+1, n+2, n+3
+/// in the order NeuroToken, Staking, Emission, WorkRegistry, with later ones given by their CREATE address. Constructors
+/// check the wiring. All calls out go to those three fixed contracts or to the judge, after every change of state.
+contract WorkRegistry is RegistryState {
+    using SafeCast for uint256;
+
+    uint256 private constant MAX_URI = 256;
+
+    constructor(IStaking staking_, IEmission emission_, Parameters memory parameters_)
+        RegistryState(staking_, emission_, parameters_)
+    { }
+
+    /// @inheritdoc IWorkRegistry
+    function openRound() external returns (uint64 round) {
+        round = currentRound;
+        bytes32 root = globalRoot;
+        if (round != 0) {
+            Phase phase = phaseOf(round);
+            if (phase != Phase.Closed) revert WrongPhase(phase);
+            if (!_rounds[round].closed) _close(round, root);
+        }
+        currentRound = ++round;
+        Round storage r = _rounds[round];
+        r.startRoot = root;
+        r.openedAt = block.timestamp.toUint64();
+        r.claimDeadline = (block.timestamp + TRAIN_TIME).toUint64();
+        r.randomness = keccak256(abi.encodePacked(block.prevrandao, blockhash(block.number - 1), round));
+        emit RoundOpened(round, root, r.randomness, r.openedAt, r.claimDeadline);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function post(Claim calldata claim) external returns (bytes32 claimHash) {
+        _checkClaim(claim);
+        if (claim.kind == ClaimLib.TRAIN) _enterTrain(claim);
+        else if (claim.kind == ClaimLib.OUTER) _enterOuter(claim);
+        else revert UnknownKind(claim.kind);
+
+        ClaimState last = _slots[msg.sender].state();
+        if (last == ClaimState.Posted) revert SlotBusy();
+        // Also keeps a lost claim from coming back under the same hash while old challenges still point at it.
+        if (_records[msg.sender].lostRound == claim.round) revert LostThisRound(claim.round);
+        claimHash = hashClaim(claim);
+        _slots[msg.sender] = NodeSlotLib.pack(claimHash, ClaimState.Posted);
+        emit ClaimPosted(claim.round, msg.sender, claimHash, claim);
+        // The bond of a final claim is still locked and now stands behind this one.
+        if (last != ClaimState.Final) staking.lock(msg.sender, 2 * CLAIM_BOND);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function challenge(Claim calldata claim, uint32 step) external {
+        (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
+        if (msg.sender == claim.node) revert SelfChallenge();
+        if (step >= claim.steps) revert StepOutOfRange(step, claim.steps);
+        uint64 windowEnd = _windowEnd(claim);
+        if (block.timestamp > windowEnd) revert TooLate(windowEnd);
+        if (slot.open() == NodeSlotLib.MAX_OPEN) revert TooManyChallenges();
+        Challenge storage c = _challenges[claimHash][msg.sender];
+        if (c.state != ChallengeState.None) revert AlreadyChallenged();
+
+        uint64 deadline = (block.timestamp + RESPONSE_TIME).toUint64();
+        (c.state, c.step, c.deadline) = (ChallengeState.Waiting, step, deadline);
+        _slots[claim.node] = slot.opened();
+        emit ClaimChallenged(claimHash, claim.node, msg.sender, step, deadline);
+        staking.lock(msg.sender, CHALLENGE_BOND);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function answer(Claim calldata claim, address challenger, Opening calldata previous, Opening calldata opened)
+        external
+    {
+        (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
+        Challenge storage c = _challenges[claimHash][challenger];
+        if (c.state != ChallengeState.Waiting) revert NotWaiting();
+        if (block.timestamp > c.deadline) revert TooLate(c.deadline);
+        uint32 step = c.step;
+        _checkOpening(claim, step, opened);
+        if (step == claim.steps - 1 && opened.stateRoot != claim.endRoot) {
+            revert WrongEndRoot(opened.stateRoot, claim.endRoot);
+        }
+        bytes32 before = claim.startRoot;
+        if (step != 0) {
+            _checkOpening(claim, step - 1, previous);
+            before = previous.stateRoot;
+        }
+        emit ChallengeAnswered(claimHash, claim.node, challenger, step, before, opened.stateRoot, opened.batchRoot);
+        if (address(JUDGE) == address(0)) {
+            _proverWins(claim, claimHash, slot, challenger);
+        } else {
+            c.state = ChallengeState.Judged;
+            JUDGE.open(claim, claimHash, challenger, step, before, opened.stateRoot, opened.batchRoot);
+        }
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function timeout(Claim calldata claim, address challenger) external {
+        (bytes32 claimHash,) = _openClaim(claim);
+        Challenge storage c = _challenges[claimHash][challenger];
+        if (c.state != ChallengeState.Waiting) revert NotWaiting();
+        if (block.timestamp <= c.deadline) revert TooEarly(c.deadline);
+        _proverLoses(claim, claimHash, challenger, LossReason.Silence);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function rule(Claim calldata claim, address challenger, bool proverWon) external {
+        if (msg.sender != address(JUDGE)) revert OnlyJudge(msg.sender);
+        (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
+        if (_challenges[claimHash][challenger].state != ChallengeState.Judged) revert NoChallenge();
+        if (proverWon) _proverWins(claim, claimHash, slot, challenger);
+        else _proverLoses(claim, claimHash, challenger, LossReason.Ruling);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function reclaim(Claim calldata claim, address challenger) external {
+        bytes32 claimHash = hashClaim(claim);
+        if (_challenges[claimHash][challenger].state == ChallengeState.None) revert NoChallenge();
+        // An open challenge keeps its claim from becoming final, so a claim that is open no more was lost.
+        if (_isOpen(_slots[claim.node], claimHash)) revert ClaimStillOpen();
+        delete _challenges[claimHash][challenger];
+        emit ChallengeReleased(claimHash, claim.node, challenger);
+        staking.unlock(challenger, CHALLENGE_BOND);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function finalise(Claim calldata claim) external {
+        (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
+        if (slot.open() != 0) revert ChallengesOpen(slot.open());
+        uint64 windowEnd = _windowEnd(claim);
+        if (block.timestamp <= windowEnd) revert TooEarly(windowEnd);
+        _slots[claim.node] = NodeSlotLib.pack(claimHash, ClaimState.Final);
+        Round storage r = _rounds[claim.round];
+        if (claim.kind == ClaimLib.OUTER) {
+            emit ClaimFinal(claim.round, claim.node, claimHash, r.finalSet, 0);
+            globalRoot = claim.endRoot;
+            _close(claim.round, claim.endRoot);
+            return;
+        }
+        r.unresolved -= 1;
+        r.finals += 1;
+        bytes32 finalSet = keccak256(abi.encode(r.finalSet, claimHash));
+        r.finalSet = finalSet;
+        uint32 finals = _records[claim.node].finals;
+        _records[claim.node].finals = finals + 1;
+        uint256 reward = _reward(claim.node, claim.steps, finals);
+        emit ClaimFinal(claim.round, claim.node, claimHash, finalSet, reward);
+        emission.accrue(claim.node, reward);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function releaseBond() external {
+        if (_slots[msg.sender].state() != ClaimState.Final) revert NoBond();
+        _slots[msg.sender] = NodeSlot.wrap(0);
+        emit BondReleased(msg.sender);
+        staking.unlock(msg.sender, 2 * CLAIM_BOND);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function announce(string calldata uri) external {
+        if (bytes(uri).length > MAX_URI) revert UriTooLong(bytes(uri).length);
+        if (!staking.isStaker(msg.sender)) revert NotStaker(msg.sender);
+        emit Announced(msg.sender, uri);
+    }
+
+    function _checkClaim(Claim calldata claim) private view {
+        if (msg.sender != claim.node) revert NotClaimNode(msg.sender, claim.node);
+        bytes32 root = _rounds[claim.round].startRoot;
+        if (claim.startRoot != root) revert WrongStartRoot(claim.startRoot, root);
+        if (claim.programHash != PROGRAM_HASH) revert WrongProgram(claim.programHash, PROGRAM_HASH);
+        if (claim.dataRoot != DATA_ROOT) revert WrongData(claim.dataRoot, DATA_ROOT);
+        if (claim.firstLayer != 0 || claim.layerCount != LAYERS) {
+            revert WrongLayers(claim.firstLayer, claim.layerCount);
+        }
+    }
+
+    function _enterTrain(Claim calldata claim) private {
+        Round storage r = _rounds[claim.round];
+        if (block.timestamp > r.claimDeadline) revert WrongPhase(phaseOf(claim.round));
+        if (claim.steps == 0 || claim.steps > MAX_STEPS) revert WrongSteps(claim.steps, MAX_STEPS);
+        uint64 tokens = claim.steps * TOKENS_PER_STEP;
+        if (claim.tokens != tokens) revert WrongTokens(claim.tokens, tokens);
+        r.unresolved += 1;
+    }
+
+    function _enterOuter(Claim calldata claim) private {
+        Phase phase = phaseOf(claim.round);
+        if (phase != Phase.Outer) revert WrongPhase(phase);
+        Round storage r = _rounds[claim.round];
+        if (claim.steps != 1) revert WrongSteps(claim.steps, 1);
+        if (claim.tokens != 0) revert WrongTokens(claim.tokens, 0);
+        if (claim.updateRoot != r.finalSet) revert WrongFinalSet(claim.updateRoot, r.finalSet);
+        bytes32 trace = Rfc9162.traceLeaf(claim.endRoot, claim.updateRoot, 0, 0);
+        if (claim.traceRoot != trace) revert WrongTrace(claim.traceRoot, trace);
+        r.outerNode = msg.sender;
+        r.outerDeadline = (block.timestamp + WINDOW).toUint64();
+    }
+
+    function _proverWins(Claim calldata claim, bytes32 claimHash, NodeSlot slot, address challenger) private {
+        delete _challenges[claimHash][challenger];
+        _slots[claim.node] = slot.closed();
+        emit ChallengeFailed(claimHash, claim.node, challenger);
+        staking.slash(challenger, CHALLENGE_BOND, claim.node, CHALLENGE_BOND / 2);
+    }
+
+    function _proverLoses(Claim calldata claim, bytes32 claimHash, address challenger, LossReason reason) private {
+        uint32 step = _challenges[claimHash][challenger].step;
+        delete _challenges[claimHash][challenger];
+        _slots[claim.node] = NodeSlotLib.pack(claimHash, ClaimState.Lost);
+        _records[claim.node] = Record({ finals: 0, lostRound: claim.round });
+        Round storage r = _rounds[claim.round];
+        if (claim.kind == ClaimLib.TRAIN) r.unresolved -= 1;
+        else r.outerNode = address(0);
+        emit ClaimLost(claim.round, claim.node, claimHash, challenger, step, reason);
+        staking.slash(claim.node, 2 * CLAIM_BOND, challenger, CLAIM_BOND);
+        staking.unlock(challenger, CHALLENGE_BOND);
+    }
+
+    function _close(uint64 round, bytes32 nextRoot) private {
+        _rounds[round].closed = true;
+        emit RoundClosed(round, nextRoot);
+    }
+
+    function _openClaim(Claim calldata claim) private view returns (bytes32 claimHash, NodeSlot slot) {
+        claimHash = hashClaim(claim);
+        slot = _slots[claim.node];
+        if (!_isOpen(slot, claimHash)) revert NotOpenClaim(claimHash);
+    }
+
+    function _isOpen(NodeSlot slot, bytes32 claimHash) private pure returns (bool) {
+        return slot.holds(claimHash) && slot.state() == ClaimState.Posted;
+    }
+
+    function _windowEnd(Claim calldata claim) private view returns (uint64) {
+        Round storage r = _rounds[claim.round];
+        return claim.kind == ClaimLib.OUTER ? r.outerDeadline : r.claimDeadline + WINDOW;
+    }
+
+    function _checkOpening(Claim calldata claim, uint32 step, Opening calldata opening) private view {
+        bytes32 leaf = Rfc9162.traceLeaf(opening.stateRoot, opening.batchRoot, opening.lossBits, step);
+        bool ok = Rfc9162.verifyInclusion(claim.traceRoot, leaf, step, claim.steps, opening.proof);
+        if (!ok) revert BadProof(step);
+    }
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { Claim } from "../libraries/ClaimLib.sol";
+import { ClaimState } from "../libraries/NodeSlot.sol";
+import { IEmission } from "./IEmission.sol";
+import { IStaking } from "./IStaking.sol";
+
+/// @title IWorkRegistry
+/// @notice Rounds of training, the claims made in them, and the challenges against those claims.
+/// @dev A claim lives in calldata and events; the chain keeps one slot a node. Every call about a claim carries it whole.
+/// Deadlines are inclusive: a move is in time while block.timestamp <= deadline.
+interface IWorkRegistry {
+    /// @notice Where a round stands.
+    /// None: never opened. Train: TRAIN claims are taken. Window: claims are closed, challenges are taken. Settle: some
+    /// claim waits for finalise or for a challenge to end. Outer: an OUTER claim can be posted. OuterWindow: one is live.
+    /// Closed: the next round can be opened.
+    enum Phase {
+        None,
+        Train,
+        Window,
+        Settle,
+        Outer,
+        OuterWindow,
+        Closed
+    }
+
+    /// @notice None: no such challenge, or it has ended. Waiting: the prover's clock runs. Judged: the judge has it.
+    enum ChallengeState {
+        None,
+        Waiting,
+        Judged
+    }
+
+    /// @notice Why a claim was lost.
+    enum LossReason {
+        Silence,
+        Ruling
+    }
+
+    /// @notice The network's parameters, fixed at deployment.
+    /// @param programHash Hash of the step program.
+    /// @param dataRoot Root of the dataset tree.
+    /// @param genesisRoot Global root of round 1.
+    /// @param judge Decides opened challenges; address 0: an opened leaf ends the challenge in the prover's favour.
+    /// @param tokensPerStep Tokens of one step.
+    /// @param layers Layers of the model; every claim holds all.
+    /// @param maxSteps Most steps of a TRAIN claim.
+    /// @param trainTime Seconds from opening to the claim deadline.
+    /// @param window Seconds in which claims can be challenged.
+    /// @param responseTime Seconds the prover has to answer.
+    /// @param claimBond B in wei; 2B stand behind a claim.
+    /// @param challengeBond Wei locked by a challenge.
+    struct Parameters {
+        bytes32 programHash;
+        bytes32 dataRoot;
+        bytes32 genesisRoot;
+        address judge;
+        uint64 tokensPerStep;
+        uint16 layers;
+        uint32 maxSteps;
+        uint64 trainTime;
+        uint64 window;
+        uint64 responseTime;
+        uint256 claimBond;
+        uint256 challengeBond;
+    }
+
+    /// @param startRoot Global root the round starts from.
+    /// @param openedAt Timestamp of opening.
+    /// @param claimDeadline Last timestamp for TRAIN claims.
+    /// @param unresolved TRAIN claims neither final nor lost.
+    /// @param finals Final TRAIN claims.
+    /// @param closed Whether the round has ended.
+    /// @param randomness keccak256(prevrandao || blockhash(number - 1) || round).
+    /// @param finalSet Running keccak256(finalSet || claimHash) over final TRAIN claims in order.
+    /// @param outerNode Whose OUTER claim is live or final; 0 if none.
+    /// @param outerDeadline Last timestamp for challenges of the OUTER claim.
+    struct Round {
+        bytes32 startRoot;
+        uint64 openedAt;
+        uint64 claimDeadline;
+        uint32 unresolved;
+        uint32 finals;
+        bool closed;
+        bytes32 randomness;
+        bytes32 finalSet;
+        address outerNode;
+        uint64 outerDeadline;
+    }
+
+    /// @param state Where the challenge stands.
+    /// @param step The step pointed at, 0-based.
+    /// @param deadline Last timestamp for the prover's answer, while Waiting.
+    struct Challenge {
+        ChallengeState state;
+        uint32 step;
+        uint64 deadline;
+    }
+
+    /// @notice A trace leaf with its inclusion proof; the leaf's step is the index it is proved at.
+    /// @param stateRoot State root after the step.
+    /// @param batchRoot Root of the step's batch.
+    /// @param lossBits The step's loss, fp32 bits.
+    /// @param proof RFC 9162 inclusion proof against the claim's traceRoot.
+    struct Opening {
+        bytes32 stateRoot;
+        bytes32 batchRoot;
+        uint32 lossBits;
+        bytes32[] proof;
+    }
+
+    /// @notice Round `round` takes claims until `claimDeadline`.
+    event RoundOpened(
+        uint64 indexed round, bytes32 startRoot, bytes32 randomness, uint64 openedAt, uint64 claimDeadline
+    );
+    /// @notice Round `round` ended; `nextRoot` is the global root now.
+    event RoundClosed(uint64 indexed round, bytes32 nextRoot);
+    /// @notice `node` posted `claim`.
+    event ClaimPosted(uint64 indexed round, address indexed node, bytes32 indexed claimHash, Claim claim);
+    /// @notice A TRAIN or OUTER claim is final; `finalSet` is the round's after it, `reward` what it accrued.
+    event ClaimFinal(
+        uint64 indexed round, address indexed node, bytes32 indexed claimHash, bytes32 finalSet, uint256 reward
+    );
+    /// @notice A claim is lost to the challenge of `challenger` at `step`.
+    event ClaimLost(
+        uint64 indexed round,
+        address indexed node,
+        bytes32 indexed claimHash,
+        address challenger,
+        uint32 step,
+        LossReason reason
+    );
+    /// @notice `challenger` says that `step` of the claim is wrong; `node` must answer until `deadline`.
+    event ClaimChallenged(
+        bytes32 indexed claimHash, address indexed node, address indexed challenger, uint32 step, uint64 deadline
+    );
+    /// @notice The leaf pointed at was opened: state root before and after, and the batch.
+    event ChallengeAnswered(
+        bytes32 indexed claimHash,
+        address indexed node,
+        address indexed challenger,
+        uint32 step,
+        bytes32 before,
+        bytes32 afterStep,
+        bytes32 batch
+    );
+    /// @notice The challenge failed and its bond was slashed.
+    event ChallengeFailed(bytes32 indexed claimHash, address indexed node, address indexed challenger);
+    /// @notice The claim was lost to another challenge; this challenger's bond is free again.
+    event ChallengeReleased(bytes32 indexed claimHash, address indexed node, address indexed challenger);
+    /// @notice `node` freed the bond of its final claim.
+    event BondReleased(address indexed node);
+    /// @notice `node` serves its artefacts at `uri`.
+    event Announced(address indexed node, string uri);
+
+    /// @notice Thrown when staking or emission names another registry: a wrong order of deployment.
+    error Miswired(address registry);
+    /// @notice Thrown when a parameter that must be positive is 0.
+    error BadParameters();
+    /// @notice Thrown when a call comes in the wrong phase of its round.
+    error WrongPhase(Phase phase);
+    /// @notice Thrown when a claim is posted by another account than its node.
+    error NotClaimNode(address caller, address node);
+    /// @notice Thrown when a claim's kind is neither TRAIN nor OUTER.
+    error UnknownKind(uint8 kind);
+    /// @notice Thrown when a claim starts from another root than its round.
+    error WrongStartRoot(bytes32 claimed, bytes32 expected);
+    /// @notice Thrown when a claim names another program.
+    error WrongProgram(bytes32 claimed, bytes32 expected);
+    /// @notice Thrown when a claim names another dataset.
+    error WrongData(bytes32 claimed, bytes32 expected);
+    /// @notice Thrown when a TRAIN claim has no steps or too many, or an OUTER claim not exactly 1.
+    error WrongSteps(uint32 claimed, uint32 most);
+    /// @notice Thrown when tokens are not steps * tokensPerStep, or not 0 in an OUTER claim.
+    error WrongTokens(uint64 claimed, uint64 expected);
+    /// @notice Thrown when a claim does not hold all layers.
+    error WrongLayers(uint16 firstLayer, uint16 layerCount);
+    /// @notice Thrown when an OUTER claim is made over another set of final claims.
+    error WrongFinalSet(bytes32 claimed, bytes32 expected);
+    /// @notice Thrown when an OUTER claim's trace is not its one leaf (endRoot, finalSet, 0, 0).
+    error WrongTrace(bytes32 claimed, bytes32 expected);
+    /// @notice Thrown when the node's previous claim is still open.
+    error SlotBusy();
+    /// @notice Thrown when the node has already lost a claim in this round.
+    error LostThisRound(uint64 round);
+    /// @notice Thrown when the claim given is not the open claim of its node.
+    error NotOpenClaim(bytes32 claimHash);
+    /// @notice Thrown when a node challenges its own claim.
+    error SelfChallenge();
+    /// @notice Thrown when the step pointed at is not in the claim.
+    error StepOutOfRange(uint32 step, uint32 steps);
+    /// @notice Thrown when the challenger already has an open challenge on the claim.
+    error AlreadyChallenged();
+    /// @notice Thrown when as many challenges are open on the claim as can be.
+    error TooManyChallenges();
+    /// @notice Thrown when the challenge does not exist or its prover has already answered.
+    error NotWaiting();
+    /// @notice Thrown when there is no such challenge.
+    error NoChallenge();
+    /// @notice Thrown when a challenge comes, or an answer comes, after its deadline.
+    error TooLate(uint64 deadline);
+    /// @notice Thrown when a claim is finalised, or a challenge timed out, before its deadline has passed.
+    error TooEarly(uint64 deadline);
+    /// @notice Thrown when an opening's proof does not lead to the claim's traceRoot.
+    error BadProof(uint32 step);
+    /// @notice Thrown when the last leaf's state root is not the claim's endRoot.
+    error WrongEndRoot(bytes32 opened, bytes32 claimed);
+    /// @notice Thrown when a claim is finalised while challenges are open on it.
+    error ChallengesOpen(uint256 open);
+    /// @notice Thrown when anyone but the judge rules.
+    error OnlyJudge(address caller);
+    /// @notice Thrown when the challenged claim is still open, so its bond still stands.
+    error ClaimStillOpen();
+    /// @notice Thrown when there is no bond of a final claim to release.
+    error NoBond();
+    /// @notice Thrown when the caller's active stake is below the minimum.
+    error NotStaker(address caller);
+    /// @notice Thrown when a URI is longer than 256 bytes.
+    error UriTooLong(uint256 length);
+
+    /// @notice Opens the next round from the current global root; closes a round that ended without a final claim.
+    function openRound() external returns (uint64 round);
+
+    /// @notice Posts the caller's claim. 2B of its stake must be free, or still locked from its last final claim.
+    /// @dev The bond stays locked after a final claim, so a node at work pays for the lock once; {releaseBond} frees it.
+    function post(Claim calldata claim) external returns (bytes32 claimHash);
+
+    /// @notice Says that step `step` of an open claim is wrong, locking the challenge bond from the caller's stake.
+    /// @dev A node cannot challenge itself; through a second account it loses B (burned) if it stays silent, half the
+    /// challenge bond if it answers. One open challenge a challenger and claim, 15 a claim.
+    function challenge(Claim calldata claim, uint32 step) external;
+
+    /// @notice Opens the leaf pointed at, and the one before it, by inclusion proofs. Anyone may send it.
+    /// @dev Warning: with no judge deployed this shows that the prover has committed a leaf, not that the leaf is right.
+    /// @param previous Leaf step - 1; not looked at for step 0, where the start state stands in for it.
+    /// @param opened Leaf `step`; for the last step its state root must be the claim's endRoot.
+    function answer(Claim calldata claim, address challenger, Opening calldata previous, Opening calldata opened)
+        external;
+
+    /// @notice Ends an open challenge whose answer is overdue: the claim is lost. Anyone may call.
+    function timeout(Claim calldata claim, address challenger) external;
+
+    /// @notice Ends a challenge that the judge has. Judge only.
+    function rule(Claim calldata claim, address challenger, bool proverWon) external;
+
+    /// @notice Frees the bond of a challenge whose claim was lost to another one. Anyone may call.
+    function reclaim(Claim calldata claim, address challenger) external;
+
+    /// @notice Makes an unchallenged claim final once its window is over. Anyone may call.
+    function finalise(Claim calldata claim) external;
+
+    /// @notice Frees the bond that is still locked from the caller's last final claim.
+    function releaseBond() external;
+
+    /// @notice Publishes where the caller serves its artefacts. Stakers only.
+    function announce(string calldata uri) external;
+
+    /// @notice Where stake is held.
+    function staking() external view returns (IStaking);
+    /// @notice Where rewards accrue.
+    function emission() external view returns (IEmission);
+    /// @notice The network's parameters.
+    function parameters() external view returns (Parameters memory);
+    /// @notice The global root now.
+    function globalRoot() external view returns (bytes32);
+    /// @notice Number of the newest round, 0 before the first.
+    function currentRound() external view returns (uint64);
+    /// @notice A round's figures; all zero if it was never opened.
+    function roundOf(uint64 round) external view returns (Round memory);
+    /// @notice Where a round stands now.
+    function phaseOf(uint64 round) external view returns (Phase);
+    /// @notice The claim slot of a node.
+    /// @return state State of its newest claim.
+    /// @return openChallenges Challenges open on it.
+    /// @return hashPrefix Upper 31 bytes of its hash, the last byte zero.
+    function claimOf(address node) external view returns (ClaimState state, uint256 openChallenges, bytes32 hashPrefix);
+    /// @notice A challenge; all zero if there is none.
+    function challengeOf(bytes32 claimHash, address challenger) external view returns (Challenge memory);
+    /// @notice The node's final TRAIN claims since its last lost claim, and the last round in which it lost one (0: none).
+    function recordOf(address node) external view returns (uint32 finals, uint64 lostRound);
+    /// @notice EIP-712 digest of a claim.
+    function hashClaim(Claim calldata claim) external view returns (bytes32);
+    /// @notice What a TRAIN claim of `steps` by `node` would earn if it became final now.
+    function quoteReward(address node, uint32 steps) external view returns (uint256);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+
+/// @title Rewards
+/// @notice What a final claim earns, in integers; economics/rewards.py is the same formula in the same order.
+library Rewards {
+    uint256 internal constant ONE = 1e18;
+    uint256 internal constant BPS = 10_000;
+    /// @notice Wei of NEURO per batch per layer.
+    uint256 internal constant BASE = 0.0005e18;
+    /// @notice 1 + 0.2 embedding + 0.3 head + 0.1 training: every claim holds all layers and trains.
+    uint256 internal constant ROLE_BPS = 16_000;
+    uint256 internal constant STAKE_SLOPE = 0.1e18;
+    uint256 internal constant STAKE_UNIT = 1000;
+    uint256 internal constant STAKE_MAX = 1.5e18;
+    uint256 internal constant REPUTATION_SLOPE = 0.1e18;
+    uint256 internal constant REPUTATION_FULL = 100;
+    uint256 internal constant SCARCITY_SLOPE = 0.5e18;
+    /// @notice Most wei a claim may earn.
+    uint256 internal constant CLAIM_CAP = 100e18;
+
+    /// @notice Reward in wei of one claim; every division rounds down.
+    /// @param batches Batches trained.
+    /// @param layers Layers held.
+    /// @param stake The node's active stake in wei.
+    /// @param finals The node's final TRAIN claims since its last lost claim.
+    /// @param scarcity 0 to 1e18.
+    function claimReward(uint256 batches, uint256 layers, uint256 stake, uint256 finals, uint256 scarcity)
+        internal
+        pure
+        returns (uint256 reward)
+    {
+        reward = BASE * batches * layers * ROLE_BPS / BPS;
+        reward = reward * stakeMultiplier(stake) / ONE;
+        reward = reward * (ONE + REPUTATION_SLOPE * Math.min(finals, REPUTATION_FULL) / REPUTATION_FULL) / ONE;
+        reward = reward * (ONE + SCARCITY_SLOPE * scarcity / ONE) / ONE;
+        reward = Math.min(reward, CLAIM_CAP);
+    }
+
+    /// @notice 1 + 0.1 * log2(1 + stake / 1000 NEURO), at most 1.5, in 1e18 fixed point.
+    function stakeMultiplier(uint256 stake) internal pure returns (uint256) {
+        uint256 log = log2Q64(((ONE + stake / STAKE_UNIT) << 64) / ONE);
+        return Math.min(ONE + ((log * STAKE_SLOPE) >> 64), STAKE_MAX);
+    }
+
+    /// @notice Binary logarithm with 64 fractional bits, bit by bit by squaring the mantissa.
+    /// @param y Q64 number, at least 1 (2^64).
+    function log2Q64(uint256 y) internal pure returns (uint256 log) {
+        uint256 n = Math.log2(y) - 64;
+        uint256 z = y >> n;
+        log = n << 64;
+        for (uint256 bit = 1 << 63; bit != 0; bit >>= 1) {
+            z = (z * z) >> 64;
+            if (z >= 2 << 64) {
+                log |= bit;
+                z >>= 1;
+            }
+        }
+    }
+}

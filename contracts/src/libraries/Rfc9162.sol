@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @title Rfc9162
+/// @notice Inclusion proofs of RFC 9162 (certificate transparency) Merkle trees over SHA-256.
+/// @dev Leaf hash sha256(0x00 || data), node hash sha256(0x01 || left || right), indices from 0. The prefixes keep a
+/// node from being passed off as a leaf.
+library Rfc9162 {
+    /// @notice Hash of a trace leaf: state root, batch root, loss (fp32 bits), step in the round; 72 bytes of data.
+    function traceLeaf(bytes32 stateRoot, bytes32 batchRoot, uint32 lossBits, uint32 step)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return sha256(abi.encodePacked(bytes1(0x00), stateRoot, batchRoot, lossBits, step));
+    }
+
+    /// @notice Hash of any leaf.
+    function leafHash(bytes memory data) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(bytes1(0x00), data));
+    }
+
+    /// @notice Whether `proof` shows `leaf` at `index` of the tree of `size` leaves under `root`.
+    /// @dev RFC 9162 section 2.1.3.2. Index and size come from the caller's own commitment, never from the proof. One
+    /// 65-byte buffer above the free memory pointer is reused by every level.
+    /// @param leaf Hash of the leaf, not its data.
+    function verifyInclusion(bytes32 root, bytes32 leaf, uint256 index, uint256 size, bytes32[] calldata proof)
+        internal
+        view
+        returns (bool ok)
+    {
+        if (index >= size) return false;
+        assembly ("memory-safe") {
+            let fn := index
+            let sn := sub(size, 1)
+            let node := leaf
+            let buffer := mload(0x40)
+            mstore8(buffer, 0x01)
+            let left := add(buffer, 1)
+            let right := add(buffer, 33)
+            ok := 1
+            let cursor := proof.offset
+            let end := add(cursor, shl(5, proof.length))
+            for { } lt(cursor, end) { cursor := add(cursor, 32) } {
+                if iszero(sn) {
+                    ok := 0
+                    break
+                }
+                switch or(and(fn, 1), eq(fn, sn))
+                case 0 {
+                    mstore(left, node)
+                    mstore(right, calldataload(cursor))
+                }
+                default {
+                    mstore(left, calldataload(cursor))
+                    mstore(right, node)
+                    for { } iszero(or(and(fn, 1), iszero(fn))) { } {
+                        fn := shr(1, fn)
+                        sn := shr(1, sn)
+                    }
+                }
+                fn := shr(1, fn)
+                sn := shr(1, sn)
+                if iszero(and(staticcall(gas(), 2, buffer, 65, 0x00, 32), eq(returndatasize(), 32))) {
+                    ok := 0
+                    break
+                }
+                node := mload(0x00)
+            }
+            ok := and(ok, and(iszero(sn), eq(node, root)))
+        }
+    }
+}
