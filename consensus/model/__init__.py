@@ -1,0 +1,1 @@
+"""The model: shapes, initial weights, forward and backward pass."""

@@ -1,0 +1,73 @@
+"""One exact training step: (state, batch) -> (state', loss)."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from consensus.arithmetic.engine import Engine
+from consensus.arithmetic.numbers import round32
+from consensus.errors import DivergedError
+from consensus.model.config import ModelConfig
+from consensus.model.gpt import loss_and_grads, pack
+from consensus.training.optimizer import AdamW
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Weights and both moments by name (fp32), and the number of steps taken since the moments were zero."""
+
+    weights: dict[str, Tensor]
+    m: dict[str, Tensor]
+    v: dict[str, Tensor]
+    step: int = 0
+
+    @classmethod
+    def start(cls, weights: dict[str, Tensor]) -> "TrainState":
+        """A round's start: a copy of the global weights, zero moments."""
+        return cls(
+            {n: w.clone() for n, w in weights.items()},
+            {n: torch.zeros_like(w) for n, w in weights.items()},
+            {n: torch.zeros_like(w) for n, w in weights.items()},
+        )
+
+    def clone(self) -> "TrainState":
+        copies = [{n: t.clone() for n, t in part.items()} for part in (self.weights, self.m, self.v)]
+        return TrainState(copies[0], copies[1], copies[2], self.step)
+
+
+@dataclass(slots=True)
+class Trainer:
+    """Runs steps of one architecture on one engine. Any two engines give the same bits."""
+
+    config: ModelConfig
+    engine: Engine
+    optimizer: AdamW = field(default_factory=AdamW)
+    _grads: dict[str, Tensor] = field(default_factory=dict)
+
+    def step(self, state: TrainState, tokens: Tensor) -> float:
+        """tokens [batch, seq_len + 1] int32; advances ``state`` in place and returns the mean loss in nats (fp32).
+
+        Raises DivergedError when a weight is no longer finite: no root may commit to such a state.
+        """
+        config = self.config
+        if tuple(tokens.shape) != (config.batch, config.seq_len + 1) or tokens.dtype != torch.int32:
+            raise ValueError(f"a batch of {config.name} is int32 [{config.batch}, {config.seq_len + 1}], not {tokens.dtype} {list(tokens.shape)}")
+        if not self._grads:
+            self._grads = {n: torch.empty_like(w) for n, w in state.weights.items()}
+        packed = pack(self.engine, state.weights)
+        scale = round32(1.0 / config.tokens_per_step)
+        total = 0
+        for at in range(0, config.batch, config.micro_batch):
+            rows = tokens[at : at + config.micro_batch]
+            batch = (rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
+            total += loss_and_grads(self.engine, config, state.weights, packed, batch, scale, self._grads, at > 0)
+        self._update(state)
+        return round32(round32(total) / config.tokens_per_step / 65536.0)
+
+    def _update(self, state: TrainState) -> None:
+        constants = self.optimizer.constants(state.step)
+        for name, w in state.weights.items():
+            if not self.engine.adamw(w, state.m[name], state.v[name], self._grads[name], constants):
+                raise DivergedError(f"{name} left the finite range at step {state.step}")
+        state.step += 1
