@@ -1,0 +1,18 @@
+"""Errors of the consensus rules. The node maps them to exit codes."""
+
+
+class ConsensusError(Exception):
+    """Base of every error that a consensus rule raises. ``message`` says what is wrong, ``hint`` what to do next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class DivergedError(ConsensusError):
+    """A weight is no longer finite, so the step has no state to commit to."""
+
+
+class KernelError(ConsensusError):
+    """No kernel passed its self-check on this machine."""

@@ -1,0 +1,79 @@
+"""What a deployment fixes: amounts and times as constructor arguments of the contracts."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from economics import constants as c
+from economics.units import HOUR, Epoch, Seconds, Steps, Wei
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkParameters:
+    """One network's deployment values: times in seconds, amounts in wei. Values that break a rule raise ValueError."""
+
+    name: str
+    train_time: Seconds
+    window: Seconds
+    response: Seconds
+    thaw: Seconds
+    epoch_length: Seconds
+    max_steps: Steps
+    steps_per_round: Steps
+    claim_bond: Wei = c.CLAIM_BOND
+    challenge_bond: Wei = c.CHALLENGE_BOND
+    min_stake: Wei = c.MIN_STAKE
+    supply_cap: Wei = c.SUPPLY_CAP
+    genesis_supply: Wei = c.GENESIS_SUPPLY
+    epoch_emission: Wei = c.EPOCH_EMISSION
+    halving_epochs: Epoch = c.HALVING_EPOCHS
+    claim_reward_cap: Wei = c.CLAIM_REWARD_CAP
+    node_day_cap: Wei = c.NODE_DAY_CAP
+
+    def __post_init__(self) -> None:
+        for name in (
+            "train_time",
+            "window",
+            "response",
+            "thaw",
+            "epoch_length",
+            "max_steps",
+            "claim_bond",
+            "challenge_bond",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0")
+        if self.min_stake < c.SLASH_BONDS * self.claim_bond:
+            raise ValueError("min_stake must cover the slash of one lost claim (2 x claim_bond)")
+        if self.challenge_bond > self.min_stake:
+            raise ValueError("challenge_bond must be within min_stake, or no new node can challenge")
+        if not 0 < self.steps_per_round <= self.max_steps:
+            raise ValueError("steps_per_round must be from 1 to max_steps")
+        if self.thaw < self.window + self.response:
+            raise ValueError("thaw must outlast window + response, or a cheat's stake leaves before it can be slashed")
+        if self.genesis_supply > self.supply_cap:
+            raise ValueError("genesis_supply is above supply_cap")
+
+
+MAINNET: Final = NetworkParameters(
+    name="mainnet",
+    train_time=Seconds(HOUR),
+    window=c.CHALLENGE_WINDOW,
+    response=c.RESPONSE_TIME,
+    thaw=c.THAW_TIME,
+    epoch_length=c.EPOCH_LENGTH,
+    max_steps=c.MAX_STEPS,
+    steps_per_round=Steps(100),
+)
+
+DEVNET: Final = NetworkParameters(
+    name="devnet",
+    train_time=Seconds(20),
+    window=Seconds(8),
+    response=Seconds(6),
+    thaw=Seconds(30),
+    epoch_length=c.EPOCH_LENGTH,
+    max_steps=c.MAX_STEPS,
+    steps_per_round=Steps(20),
+)
+
+NETWORKS: Final = {network.name: network for network in (MAINNET, DEVNET)}
