@@ -16,3 +16,11 @@ class DivergedError(ConsensusError):
 
 class KernelError(ConsensusError):
     """No kernel passed its self-check on this machine."""
+
+
+class CommitmentError(ConsensusError):
+    """Something that cannot be committed to, or an encoding that does not parse: a leaf, a tensor, a proof."""
+
+
+class ClaimError(CommitmentError):
+    """A claim with a field out of its range or of the wrong form."""
