@@ -1,0 +1,114 @@
+"""What each custom error of the contracts means to an operator: a sentence and a next step.
+
+Sentences are format strings over the arguments: `{x}` as it is, `{x:neuro}` wei as NEURO, `{x:time}` a timestamp,
+`{x:phase}` the name of a round's phase.
+"""
+
+from __future__ import annotations
+
+from node.errors import ContractsError, FundsError, PonwError
+
+_DEPLOY = "The contracts were deployed wrongly; deploy them again in one go with `ponw devnet up` or the deployer."
+_INTERNAL = "This should not happen with an unchanged node; report it with the transaction's hash."
+_REBUILD = "Nothing was posted. Check that the node runs the network's program and data (`ponw doctor`)."
+_CLAIMS = "See `ponw status` for the claim's state; the node takes the next step by itself."
+_WAIT = "Wait until then and try again."
+
+CATALOGUE: dict[str, tuple[str, str]] = {
+    # NeuroToken and OpenZeppelin's ERC20, permit and casts
+    "OnlyMinter": ("Only the Emission contract may mint NEURO, not {caller}.", _INTERNAL),
+    "ERC20InsufficientBalance": (
+        "{sender} holds {balance:neuro} but {needed:neuro} are needed.",
+        "Get NEURO first (on a devnet: `ponw devnet up` funds the wallet), or use a smaller amount.",
+    ),
+    "ERC20InsufficientAllowance": (
+        "{spender} may move {allowance:neuro} of yours but {needed:neuro} are needed.",
+        "Run the command again; it approves the exact amount first.",
+    ),
+    "ERC20ExceededCap": ("The supply would pass its cap of {cap:neuro}.", "No more NEURO can be minted."),
+    "ERC20InvalidCap": ("{cap} is not a usable supply cap.", _DEPLOY),
+    "ERC20InvalidApprover": ("{approver} can't approve anything.", _INTERNAL),
+    "ERC20InvalidSpender": ("{spender} can't be approved.", _INTERNAL),
+    "ERC20InvalidSender": ("{sender} can't send tokens.", _INTERNAL),
+    "ERC20InvalidReceiver": ("{receiver} can't receive tokens.", "Check the address."),
+    "ERC2612ExpiredSignature": ("The permit expired at {deadline:time}.", "Run the command again to sign a new one."),
+    "ERC2612InvalidSigner": ("The permit is signed by {signer} and not by {owner}.", "Run the command again."),
+    "InvalidAccountNonce": (
+        "A signature of {account} was used already; the next number is {currentNonce}.",
+        "Run the command again.",
+    ),
+    "ECDSAInvalidSignature": ("The signature is invalid.", "Run the command again to sign anew."),
+    "ECDSAInvalidSignatureLength": ("The signature has {length} bytes instead of 65.", _INTERNAL),
+    "ECDSAInvalidSignatureS": ("The signature is not in its canonical form.", _INTERNAL),
+    "InvalidShortString": ("A contract's short text is malformed.", _DEPLOY),
+    "StringTooLong": ("The text '{str}' is too long for the contract.", _DEPLOY),
+    "SafeCastOverflowedUintDowncast": ("{value} does not fit {bits} bits.", "Use a smaller amount."),
+    "SafeERC20FailedOperation": ("The token {token} refused the transfer.", "Check the configured contract addresses."),
+    # Staking
+    "ZeroAmount": ("The amount is 0.", "Give an amount above 0."),
+    "BelowMinimum": (
+        "The active stake would be {active:neuro}, below the minimum of {minimum:neuro}.",
+        "Stake at least the minimum; when thawing, leave at least the minimum or thaw everything.",
+    ),
+    "InsufficientStake": (
+        "Only {free:neuro} of your stake is free but {needed:neuro} are needed.",
+        "Add stake with `ponw stake add`, or wait until open claims and challenges free theirs.",
+    ),
+    "NothingThawing": ("No stake is thawing.", "Start with `ponw stake thaw AMOUNT`."),
+    "StillThawing": ("The stake is thawing until {until:time}.", _WAIT),
+    "WithdrawFirst": ("Stake that has thawed is waiting.", "Run `ponw stake withdraw` first, then thaw more."),
+    "NothingToCollect": (
+        "There is nothing to collect now.",
+        "See `ponw rewards list`; amounts above the day's and epoch's caps can be collected later.",
+    ),
+    "ShareAboveAmount": ("The share {share:neuro} is above the slashed {amount:neuro}.", _INTERNAL),
+    "OnlyRegistry": ("Only the work registry may do that, not {caller}.", _INTERNAL),
+    # Emission
+    "BadSchedule": ("A length in the emission schedule is 0.", _DEPLOY),
+    "NotMinter": ("The token's minter is {minter} and not this Emission contract.", _DEPLOY),
+    # WorkRegistry
+    "Miswired": ("Staking or Emission belongs to another registry, {registry}.", _DEPLOY),
+    "BadParameters": ("A network parameter that must be positive is 0.", _DEPLOY),
+    "WrongPhase": (
+        "The round is in its phase '{phase:phase}', in which that is not taken.",
+        "See `ponw status`; the node acts when the phase comes.",
+    ),
+    "NotClaimNode": ("The claim belongs to {node} but was posted by {caller}.", "Use the claim's own account."),
+    "UnknownKind": ("The registry knows no claims of kind {kind}.", _REBUILD),
+    "WrongStartRoot": ("The claim starts from {claimed} but the round starts from {expected}.", _REBUILD),
+    "WrongProgram": ("The claim names program {claimed} but the network runs {expected}.", _REBUILD),
+    "WrongData": ("The claim names dataset {claimed} but the network trains on {expected}.", _REBUILD),
+    "WrongSteps": ("The claim has {claimed} steps but at most {most} are taken.", _REBUILD),
+    "WrongTokens": ("The claim counts {claimed} tokens where {expected} are right.", _REBUILD),
+    "WrongLayers": ("The claim holds {layerCount} layers from {firstLayer}, which are not all.", _REBUILD),
+    "WrongFinalSet": ("The outer step was made over claims {claimed} but {expected} are final.", _REBUILD),
+    "WrongTrace": ("The outer claim's trace is {claimed} instead of {expected}.", _REBUILD),
+    "SlotBusy": ("The node's previous claim is still open.", _CLAIMS),
+    "LostThisRound": ("The node has lost a claim in round {round}.", "It can claim again from the next round on."),
+    "NotOpenClaim": ("The claim {claimHash} is not the open claim of its node.", _CLAIMS),
+    "SelfChallenge": ("A node can't challenge its own claim.", "Use another staked account."),
+    "StepOutOfRange": ("Step {step} is not among the claim's {steps} steps.", "Point at a step from 0 on."),
+    "AlreadyChallenged": ("You have an open challenge on this claim already.", _CLAIMS),
+    "TooManyChallenges": ("As many challenges are open on this claim as can be.", "Wait until one of them has ended."),
+    "NotWaiting": ("No challenge waits for an answer there.", _CLAIMS),
+    "NoChallenge": ("There is no such challenge.", _CLAIMS),
+    "TooLate": ("The deadline passed at {deadline:time}.", "Nothing can be done about it any more."),
+    "TooEarly": ("The deadline runs until {deadline:time}.", _WAIT),
+    "BadProof": ("The proof of step {step} does not lead to the claim's trace.", _INTERNAL),
+    "WrongEndRoot": ("The last step ends at {opened} but the claim says {claimed}.", _INTERNAL),
+    "ChallengesOpen": ("{open} challenges are open on the claim.", "It can become final when they have ended."),
+    "OnlyJudge": ("Only the judge contract may rule, not {caller}.", _INTERNAL),
+    "ClaimStillOpen": ("The challenged claim is still open, so the bond still stands.", _CLAIMS),
+    "NoBond": ("No bond of a final claim is locked.", "See `ponw stake status` for what is locked."),
+    "NotStaker": ("{caller} has less than the minimum stake.", "Stake first: `ponw stake add AMOUNT`."),
+    "UriTooLong": ("The address has {length} bytes; at most 256 are taken.", "Set a shorter `public_uri`."),
+}
+
+CLASSES: dict[str, type[PonwError]] = {
+    "ERC20InsufficientBalance": FundsError,
+    "NotMinter": ContractsError,
+    "Miswired": ContractsError,
+    "BadSchedule": ContractsError,
+    "BadParameters": ContractsError,
+}
+"""Errors that mean something more precise than "the contract refused"."""

@@ -1,0 +1,160 @@
+"""What the contracts' views return, as plain frozen values. Field order is the Solidity structs' own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Phase(IntEnum):
+    """Where a round stands (IWorkRegistry.Phase)."""
+
+    NONE = 0
+    TRAIN = 1
+    WINDOW = 2
+    SETTLE = 3
+    OUTER = 4
+    OUTER_WINDOW = 5
+    CLOSED = 6
+
+
+class ClaimState(IntEnum):
+    """Life of a claim (NodeSlot.sol); FINAL and LOST are terminal."""
+
+    NONE = 0
+    POSTED = 1
+    FINAL = 2
+    LOST = 3
+
+
+class ChallengeState(IntEnum):
+    """Where a challenge stands (IWorkRegistry.ChallengeState)."""
+
+    NONE = 0
+    WAITING = 1
+    JUDGED = 2
+
+
+class LossReason(IntEnum):
+    """Why a claim was lost (IWorkRegistry.LossReason)."""
+
+    SILENCE = 0
+    RULING = 1
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block header's number, timestamp in seconds, and hash (32 bytes)."""
+
+    number: int
+    timestamp: int
+    hash: bytes
+
+
+@dataclass(frozen=True)
+class StakeAccount:
+    """One account's stake in wei; `locked` is part of `active`; `thaw_ends` is a timestamp, 0 if nothing thaws."""
+
+    active: int
+    locked: int
+    thawing: int
+    thaw_ends: int
+
+    @property
+    def free(self) -> int:
+        """Active stake that stands behind no bond, in wei."""
+        return self.active - self.locked
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Emission's lengths in seconds (halving in epochs) and caps in wei."""
+
+    epoch_length: int
+    day_length: int
+    halving_epochs: int
+    epoch_cap: int
+    node_day_cap: int
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A network's fixed parameters: hashes of 32 bytes, times in seconds, bonds in wei; judge 0x0…0 means none."""
+
+    program_hash: bytes
+    data_root: bytes
+    genesis_root: bytes
+    judge: str
+    tokens_per_step: int
+    layers: int
+    max_steps: int
+    train_time: int
+    window: int
+    response_time: int
+    claim_bond: int
+    challenge_bond: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round's figures; all zero if it was never opened."""
+
+    start_root: bytes
+    opened_at: int
+    claim_deadline: int
+    unresolved: int
+    finals: int
+    closed: bool
+    randomness: bytes
+    final_set: bytes
+    outer_node: str
+    outer_deadline: int
+
+
+@dataclass(frozen=True)
+class ClaimSlot:
+    """A node's claim slot; `hash_prefix` is the claim hash with its last byte zeroed."""
+
+    state: ClaimState
+    open_challenges: int
+    hash_prefix: bytes
+
+    def holds(self, claim_hash: bytes) -> bool:
+        """Whether the slot is that of the claim with this hash."""
+        return self.state is not ClaimState.NONE and claim_hash[:31] == self.hash_prefix[:31]
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """One challenge; `deadline` is the last timestamp for the answer while WAITING."""
+
+    state: ChallengeState
+    step: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A node's final TRAIN claims since its last lost claim, and the last round in which it lost one (0: none)."""
+
+    finals: int
+    lost_round: int
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A trace leaf with its RFC 9162 inclusion proof (32-byte hashes, leaf's sibling first)."""
+
+    state_root: bytes
+    batch_root: bytes
+    loss_bits: int
+    proof: tuple[bytes, ...]
+
+    def to_tuple(self) -> tuple[bytes, bytes, int, list[bytes]]:
+        """As the ABI takes it."""
+        return (self.state_root, self.batch_root, self.loss_bits, list(self.proof))
+
+    @classmethod
+    def empty(cls) -> Opening:
+        """Stands for the leaf before step 0, which the contract does not look at."""
+        return cls(bytes(32), bytes(32), 0, ())
