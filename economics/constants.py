@@ -22,6 +22,8 @@ from economics.units import (
 SUPPLY_CAP: Final = neuro(100_000_000)
 GENESIS_SUPPLY: Final = neuro(10_000_000)
 EPOCH_LENGTH: Final = Seconds(DAY)
+DAY_LENGTH: Final = Seconds(DAY)
+"""Unit of a node's daily cap."""
 EPOCH_EMISSION: Final = neuro(20_000)
 """Most that all rewards of one epoch may mint, before the first halving."""
 HALVING_EPOCHS: Final = Epoch(1_460)

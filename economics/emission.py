@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from economics.networks import NetworkParameters
-from economics.units import DAY, Epoch, Seconds, Wei
+from economics.units import Epoch, Seconds, Wei
 
 
 def epoch_of(timestamp: Seconds, start: Seconds, network: NetworkParameters) -> Epoch:
@@ -13,9 +13,9 @@ def epoch_of(timestamp: Seconds, start: Seconds, network: NetworkParameters) -> 
     return Epoch((timestamp - start) // network.epoch_length)
 
 
-def day_of(timestamp: Seconds) -> int:
-    """The UTC day of a block time, the unit of the node's daily cap."""
-    return timestamp // DAY
+def day_of(timestamp: Seconds, network: NetworkParameters) -> int:
+    """The day of a block time, counted from the Unix epoch: the unit of the node's daily cap."""
+    return timestamp // network.day_length
 
 
 def epoch_cap(epoch: Epoch, network: NetworkParameters) -> Wei:

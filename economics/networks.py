@@ -25,6 +25,7 @@ class NetworkParameters:
     supply_cap: Wei = c.SUPPLY_CAP
     genesis_supply: Wei = c.GENESIS_SUPPLY
     epoch_emission: Wei = c.EPOCH_EMISSION
+    day_length: Seconds = c.DAY_LENGTH
     halving_epochs: Epoch = c.HALVING_EPOCHS
     claim_reward_cap: Wei = c.CLAIM_REWARD_CAP
     node_day_cap: Wei = c.NODE_DAY_CAP
