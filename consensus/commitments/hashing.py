@@ -76,7 +76,7 @@ def native_roots(library: ctypes.CDLL, tensors: Sequence[Bytes], threads: int = 
     count = len(tensors)
     pointers = np.array([data.ctypes.data for data in tensors], dtype=np.uint64)
     lengths = np.array([data.size for data in tensors], dtype=np.uint64)
-    out = np.empty(count * tree.HASH_BYTES, dtype=np.uint8)
+    out = np.zeros(count * tree.HASH_BYTES, dtype=np.uint8)  # not empty: stale memory could pass the self-check
     failed = library.ponw_tensor_roots(pointers.ctypes.data, lengths.ctypes.data, count, out.ctypes.data, threads)
     if failed:
         raise MemoryError("no memory for the hashes of the state's tensors")
