@@ -19,13 +19,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
 import node
 from node import paths
 from node.chain import keeper
 from node.chain.keeper import CHAIN_ID, DEV_MNEMONIC, HOST, Running
 from node.errors import DevnetError, ToolError
 
-__all__ = ["CHAIN_ID", "DEV_MNEMONIC", "Devnet", "Running", "find_anvil", "free_port"]
+__all__ = ["CHAIN_ID", "DEV_MNEMONIC", "Devnet", "Running", "dev_accounts", "find_anvil", "free_port"]
 
 SAVE_SECONDS = 2.0
 """At most this much of the chain is lost when the whole machine stops at once."""
@@ -72,6 +75,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def dev_accounts(count: int) -> list[LocalAccount]:
+    """The first `count` accounts of the development mnemonic (BIP-44 m/44'/60'/0'/0/i); anvil funds the first ten."""
+    Account.enable_unaudited_hdwallet_features()
+    path = "m/44'/60'/0'/0"
+    return [Account.from_mnemonic(DEV_MNEMONIC, account_path=f"{path}/{index}") for index in range(count)]
 
 
 @dataclass(frozen=True)

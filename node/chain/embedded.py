@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 from typing import Any
 
+from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
 from web3 import EthereumTesterProvider
 from web3.types import RPCEndpoint, RPCResponse
+
+from node.chain.revert import ERROR_STRING
 
 REVERTED = 3
 """JSON-RPC error code of a revert, as geth and anvil give it."""
@@ -55,6 +59,8 @@ class EmbeddedChain(EthereumTesterProvider):
 
 
 def _revert(error: TransactionFailed) -> Any:
-    cause = error.__cause__
-    data = cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], bytes) else b""
+    # eth-tester keeps a revert's data only in its message: the repr of the bytes, or the text of an Error(string).
+    text = str(error).removeprefix("execution reverted: ")
+    is_bytes = text.startswith(("b'", 'b"'))
+    data = ast.literal_eval(text) if is_bytes else ERROR_STRING + abi_encode(["string"], [text])
     return {"code": REVERTED, "message": "execution reverted", "data": "0x" + data.hex()}

@@ -1,4 +1,4 @@
-"""The RPC endpoint as a web3 provider: transport failures are retried, then become one sentence without the URL's keys."""
+"""The RPC endpoint as a web3 provider: transport failures are retried, then become one sentence without URL keys."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def parse_neuro(text: str) -> int:
             f"'{text}' is not an amount.", "Write digits with at most 18 decimals and no sign or unit, such as 12.5."
         )
     whole, fraction = match.group(1), match.group(2) or ""
-    return int(whole) * 10**DECIMALS + int(fraction.ljust(DECIMALS, "0"))
+    return int(whole + fraction.ljust(DECIMALS, "0"))
 
 
 def format_units(wei: int, unit: str = "NEURO") -> str:

@@ -1,0 +1,332 @@
+"""The four contracts with typed calls. Addresses are 0x-hex strings, hashes 32 bytes, money wei, times seconds.
+
+Every method that sends runs ChainClient.send: it raises the decoded revert (RevertError and its kin), FundsError,
+CancelledError, PendingError or RpcError, and returns the receipt. Every view may raise RpcError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from web3 import Web3
+from web3.types import TxReceipt
+
+from consensus.commitments.claim import Claim
+from node.chain import artifacts, events
+from node.chain.client import ChainClient
+from node.chain.deployment import Deployment
+from node.chain.types import (
+    Challenge,
+    ChallengeState,
+    ClaimSlot,
+    ClaimState,
+    Opening,
+    Parameters,
+    Phase,
+    Record,
+    Round,
+    Schedule,
+    StakeAccount,
+)
+from node.chain.units import format_units
+
+PERMIT_SECONDS = 3600
+"""How long a stake permit may wait to be mined."""
+
+
+def _abi(value: Any) -> Any:
+    """An argument as web3 takes it: structs as tuples, addresses checksummed."""
+    if isinstance(value, Opening):
+        return value.to_tuple()
+    if isinstance(value, Claim):
+        return tuple(map(_abi, value.to_tuple()))
+    return Web3.to_checksum_address(value) if Web3.is_address(value) else value
+
+
+class _Wrapper:
+    """One deployed contract under its artifact's ABI."""
+
+    name: str
+
+    def __init__(self, client: ChainClient, address: str) -> None:
+        self._client = client
+        self._contract = client.contract(address, artifacts.load(self.name))
+        self.address = str(self._contract.address)
+
+    def _view(self, function: str, *arguments: Any) -> Any:
+        return self._client.call(self._contract.functions[function](*map(_abi, arguments)))
+
+    def _send(self, purpose: str, function: str, *arguments: Any) -> TxReceipt:
+        return self._client.send(self._contract.functions[function](*map(_abi, arguments)), purpose)
+
+    def events(self, first: int, last: int) -> Iterator[events.Event]:
+        """The contract's typed events in blocks `first` to `last` inclusive, in order."""
+        wanted = ["0x" + topic.hex() for topic in events.topics(self.name)]
+        for entry in self._client.logs([self.address], first, last, [wanted] if wanted else None):
+            decoded = events.decode(self.name, entry)
+            if decoded is not None:
+                yield decoded
+
+
+class NeuroToken(_Wrapper):
+    """NEURO: ERC-20 with permit (ERC-2612)."""
+
+    name = "NeuroToken"
+
+    def balance_of(self, account: str) -> int:
+        """Wei of NEURO that `account` holds."""
+        return int(self._view("balanceOf", account))
+
+    def total_supply(self) -> int:
+        """Wei in existence."""
+        return int(self._view("totalSupply"))
+
+    def cap(self) -> int:
+        """Most wei that may exist at one time."""
+        return int(self._view("cap"))
+
+    def minter(self) -> str:
+        """The one account that may mint."""
+        return str(self._view("minter"))
+
+    def allowance(self, owner: str, spender: str) -> int:
+        """Wei of `owner` that `spender` may move."""
+        return int(self._view("allowance", owner, spender))
+
+    def approve(self, spender: str, amount: int) -> TxReceipt:
+        """Let `spender` move `amount` wei of the account's."""
+        return self._send(f"allow {spender} to move {format_units(amount)}", "approve", spender, amount)
+
+    def transfer(self, to: str, amount: int) -> TxReceipt:
+        """Send `amount` wei to `to`."""
+        return self._send(f"send {format_units(amount)} to {to}", "transfer", to, amount)
+
+    def sign_permit(self, spender: str, amount: int, deadline: int) -> tuple[int, bytes, bytes]:
+        """The account's ERC-2612 permit for `spender` as (v, r, s), valid until the timestamp `deadline`."""
+        owner = self._client.address
+        _, name, version, chain_id, contract, *_ = self._view("eip712Domain")
+        domain = {"name": name, "version": version, "chainId": chain_id, "verifyingContract": contract}
+        nonce = self._view("nonces", owner)
+        values = {"owner": owner, "spender": spender, "value": amount, "nonce": nonce, "deadline": deadline}
+        kinds = ("address", "address", "uint256", "uint256", "uint256")
+        types = [{"name": key, "type": kind} for key, kind in zip(values, kinds, strict=True)]
+        message = {"primaryType": "Permit", "types": {"EIP712Domain": _DOMAIN, "Permit": types}}
+        v, r, s = self._client.sign_typed(message | {"domain": domain, "message": values})
+        return v, r.to_bytes(32, "big"), s.to_bytes(32, "big")
+
+
+_DOMAIN = [
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
+
+
+class Staking(_Wrapper):
+    """Stake, thaw, withdraw, and the credit from slashed bonds."""
+
+    name = "Staking"
+
+    def account_of(self, account: str) -> StakeAccount:
+        """All of an account's figures."""
+        return StakeAccount(*map(int, self._view("accountOf", account)))
+
+    def credit_of(self, account: str) -> int:
+        """Wei from slashed bonds that the account may collect."""
+        return int(self._view("creditOf", account))
+
+    def is_staker(self, account: str) -> bool:
+        """Whether the account's active stake reaches the minimum."""
+        return bool(self._view("isStaker", account))
+
+    def total_active(self) -> int:
+        """Sum of all active stake in wei."""
+        return int(self._view("totalActive"))
+
+    def minimum_stake(self) -> int:
+        """Least active stake in wei."""
+        return int(self._view("minimumStake"))
+
+    def thaw_period(self) -> int:
+        """Seconds from thaw to withdrawal."""
+        return int(self._view("thawPeriod"))
+
+    def registry(self) -> str:
+        """The one contract that may lock, unlock and slash."""
+        return str(self._view("registry"))
+
+    def stake(self, amount: int) -> TxReceipt:
+        """Stake `amount` wei that the account has approved."""
+        return self._send(f"stake {format_units(amount)}", "stake", amount)
+
+    def stake_with_permit(self, token: NeuroToken, amount: int) -> TxReceipt:
+        """Stake `amount` wei in one transaction, by an ERC-2612 permit signed here."""
+        deadline = self._client.block().timestamp + PERMIT_SECONDS
+        signature = token.sign_permit(self.address, amount, deadline)
+        return self._send(f"stake {format_units(amount)}", "stakeWithPermit", amount, deadline, *signature)
+
+    def thaw(self, amount: int) -> TxReceipt:
+        """Start the thaw of `amount` wei; what already thaws starts again."""
+        return self._send(f"thaw {format_units(amount)}", "thaw", amount)
+
+    def withdraw(self) -> TxReceipt:
+        """Pay the whole thawed bucket out."""
+        return self._send("withdraw thawed stake", "withdraw")
+
+    def collect(self) -> TxReceipt:
+        """Pay the credit from slashed bonds out."""
+        return self._send("collect the credit from slashed bonds", "collect")
+
+
+class Emission(_Wrapper):
+    """What nodes have earned, minted within the caps."""
+
+    name = "Emission"
+
+    def accrued_of(self, node: str) -> int:
+        """Wei earned and not collected."""
+        return int(self._view("accruedOf", node))
+
+    def collectable(self, node: str) -> int:
+        """Wei that could be collected now."""
+        return int(self._view("collectable", node))
+
+    def current_epoch(self) -> int:
+        """Number of the running epoch, from 0."""
+        return int(self._view("currentEpoch"))
+
+    def minted_in(self, epoch: int) -> int:
+        """Wei minted in `epoch`."""
+        return int(self._view("mintedIn", epoch))
+
+    def schedule(self) -> Schedule:
+        """The caps and their lengths."""
+        return Schedule(*map(int, self._view("schedule")))
+
+    def registry(self) -> str:
+        """The one contract that may accrue."""
+        return str(self._view("registry"))
+
+    def collect(self) -> TxReceipt:
+        """Mint for the account what it has earned, within the caps."""
+        return self._send("collect rewards", "collect")
+
+
+class WorkRegistry(_Wrapper):
+    """Rounds, claims and challenges."""
+
+    name = "WorkRegistry"
+
+    def parameters(self) -> Parameters:
+        """The network's fixed parameters."""
+        return Parameters(*self._view("parameters"))
+
+    def global_root(self) -> bytes:
+        """The global root now."""
+        return bytes(self._view("globalRoot"))
+
+    def current_round(self) -> int:
+        """Number of the newest round, 0 before the first."""
+        return int(self._view("currentRound"))
+
+    def round_of(self, number: int) -> Round:
+        """A round's figures."""
+        return Round(*self._view("roundOf", number))
+
+    def phase_of(self, number: int) -> Phase:
+        """Where a round stands at the newest block's time."""
+        return Phase(self._view("phaseOf", number))
+
+    def claim_of(self, node: str) -> ClaimSlot:
+        """The claim slot of a node."""
+        state, open_challenges, prefix = self._view("claimOf", node)
+        return ClaimSlot(ClaimState(state), int(open_challenges), bytes(prefix))
+
+    def challenge_of(self, claim_hash: bytes, challenger: str) -> Challenge:
+        """One challenge."""
+        state, step, deadline = self._view("challengeOf", claim_hash, challenger)
+        return Challenge(ChallengeState(state), int(step), int(deadline))
+
+    def record_of(self, node: str) -> Record:
+        """A node's standing."""
+        return Record(*map(int, self._view("recordOf", node)))
+
+    def hash_claim(self, claim: Claim) -> bytes:
+        """The registry's own EIP-712 digest of a claim."""
+        return bytes(self._view("hashClaim", claim))
+
+    def quote_reward(self, node: str, steps: int) -> int:
+        """Wei that a TRAIN claim of `steps` would earn if it became final now."""
+        return int(self._view("quoteReward", node, steps))
+
+    def open_round(self) -> TxReceipt:
+        """Open the next round."""
+        return self._send("open the next round", "openRound")
+
+    def post(self, claim: Claim) -> TxReceipt:
+        """Post the account's claim."""
+        return self._send(f"post the {claim.kind.name} claim of round {claim.round}", "post", claim)
+
+    def challenge(self, claim: Claim, step: int) -> TxReceipt:
+        """Say that `step` of an open claim is wrong."""
+        return self._send(f"challenge step {step} of {_whose(claim)}", "challenge", claim, step)
+
+    def answer(self, claim: Claim, challenger: str, previous: Opening, opened: Opening) -> TxReceipt:
+        """Open the leaf pointed at, and the one before it (Opening.empty() for step 0)."""
+        arguments = (claim, challenger, previous, opened)
+        return self._send(f"answer the challenge of {challenger}", "answer", *arguments)
+
+    def timeout(self, claim: Claim, challenger: str) -> TxReceipt:
+        """End a challenge whose answer is overdue: the claim is lost."""
+        return self._send(f"time out {_whose(claim)}", "timeout", claim, challenger)
+
+    def reclaim(self, claim: Claim, challenger: str) -> TxReceipt:
+        """Free the bond of a challenge whose claim was lost to another one."""
+        return self._send("reclaim the challenge bond", "reclaim", claim, challenger)
+
+    def finalise(self, claim: Claim) -> TxReceipt:
+        """Make an unchallenged claim final."""
+        return self._send(f"finalise {_whose(claim)}", "finalise", claim)
+
+    def release_bond(self) -> TxReceipt:
+        """Free the bond still locked from the account's last final claim."""
+        return self._send("release the claim bond", "releaseBond")
+
+    def announce(self, uri: str) -> TxReceipt:
+        """Publish where the account serves its artefacts."""
+        return self._send(f"announce {uri}", "announce", uri)
+
+
+def _whose(claim: Claim) -> str:
+    return f"the {claim.kind.name} claim of 0x{claim.node.hex()} in round {claim.round}"
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """One network's four contracts under one client."""
+
+    client: ChainClient
+    token: NeuroToken
+    staking: Staking
+    emission: Emission
+    registry: WorkRegistry
+
+    @classmethod
+    def at(cls, client: ChainClient, deployment: Deployment) -> Contracts:
+        """Bind to a deployment.
+
+        Raises:
+            WrongChainError: the deployment belongs to another chain. ContractsError: an address has no code.
+        """
+        deployment.require_chain(client.chain_id)
+        at = deployment.addresses
+        return cls(
+            client,
+            NeuroToken(client, at.token),
+            Staking(client, at.staking),
+            Emission(client, at.emission),
+            WorkRegistry(client, at.registry),
+        )

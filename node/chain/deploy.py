@@ -1,0 +1,130 @@
+"""Deploy a network: token, staking, emission, registry, at consecutive nonces of one account.
+
+The four contracts name each other in immutable fields, so later addresses are computed beforehand (CREATE:
+keccak(rlp(sender, nonce)), yellow paper section 7) and given to earlier constructors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from web3 import Web3
+from web3.types import Nonce
+from web3.utils.address import get_create_address
+
+from economics.networks import NetworkParameters
+from economics.rewards import Work, claim_reward
+from economics.units import DAY, Steps
+from node.chain import artifacts
+from node.chain.client import ChainClient
+from node.chain.contracts import Contracts
+from node.chain.deployment import Addresses, Deployment, describe
+from node.chain.types import Parameters, Schedule
+from node.errors import ContractsError
+
+NO_JUDGE = "0x" + "00" * 20
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """What a network trains: hashes and roots of 32 bytes, tokens of one step, layers of the model."""
+
+    program_hash: bytes
+    data_root: bytes
+    start_root: bytes
+    tokens_per_step: int
+    layers: int
+
+
+def create_address(sender: str, nonce: int) -> str:
+    """The address of the contract that `sender` creates with `nonce` (CREATE)."""
+    return str(get_create_address(Web3.to_checksum_address(sender), Nonce(nonce)))
+
+
+def registry_parameters(network: NetworkParameters, genesis: Genesis, judge: str = NO_JUDGE) -> Parameters:
+    """The registry's constructor argument for a network and what it trains."""
+    return Parameters(
+        program_hash=genesis.program_hash,
+        data_root=genesis.data_root,
+        genesis_root=genesis.start_root,
+        judge=judge,
+        tokens_per_step=genesis.tokens_per_step,
+        layers=genesis.layers,
+        max_steps=network.max_steps,
+        train_time=network.train_time,
+        window=network.window,
+        response_time=network.response,
+        claim_bond=network.claim_bond,
+        challenge_bond=network.challenge_bond,
+    )
+
+
+def emission_schedule(network: NetworkParameters) -> Schedule:
+    """The emission's constructor argument for a network."""
+    return Schedule(network.epoch_length, DAY, network.halving_epochs, network.epoch_emission, network.node_day_cap)
+
+
+def deploy(
+    client: ChainClient, network: NetworkParameters, genesis: Genesis, treasury: str, judge: str = NO_JUDGE
+) -> Deployment:
+    """Deploy the four contracts from the client's account; the genesis supply goes to `treasury`.
+
+    Raises:
+        ContractsError: the deployed network is not the one asked for (another transaction took a nonce in between, or
+            the contracts hold other numbers than economics.constants). RevertError, FundsError, RpcError.
+    """
+    nonce = client.next_nonce()
+    expected = Addresses(
+        **{name: create_address(client.address, nonce + i) for i, name in enumerate(Addresses.model_fields)}
+    )
+    block = client.block().number
+    parameters, schedule = registry_parameters(network, genesis, judge), emission_schedule(network)
+    arguments: dict[str, tuple[object, ...]] = {
+        "NeuroToken": (expected.emission, treasury, network.genesis_supply, network.supply_cap),
+        "Staking": (expected.token, expected.registry, network.min_stake, network.thaw),
+        "Emission": (expected.token, expected.registry, _values(schedule)),
+        "WorkRegistry": (expected.staking, expected.emission, _values(parameters)),
+    }
+    for name, address in zip(artifacts.CONTRACT_NAMES, expected.model_dump().values(), strict=True):
+        artifact = artifacts.load(name)
+        created = client.web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+        got = client.create(created.constructor(*arguments[name]), f"deploy {name}")
+        if got != address:
+            raise _differs(f"{name} is at {got} and not at {address}")
+    deployment = Deployment(client.chain_id, block, expected, describe(parameters))
+    verify(Contracts.at(client, deployment), network, parameters)
+    return deployment
+
+
+def verify(contracts: Contracts, network: NetworkParameters, parameters: Parameters) -> None:
+    """Check that a deployed network is wired to itself and carries exactly these numbers.
+
+    Raises:
+        ContractsError: names the first difference.
+    """
+    token, staking, emission, registry = contracts.token, contracts.staking, contracts.emission, contracts.registry
+    checks: tuple[tuple[str, object, object], ...] = (
+        ("the token's minter", token.minter(), emission.address),
+        ("the token's cap", token.cap(), network.supply_cap),
+        ("staking's registry", staking.registry(), registry.address),
+        ("the minimum stake", staking.minimum_stake(), network.min_stake),
+        ("the thaw period", staking.thaw_period(), network.thaw),
+        ("emission's registry", emission.registry(), registry.address),
+        ("the emission schedule", emission.schedule(), emission_schedule(network)),
+        ("the registry's parameters", registry.parameters(), parameters),
+        ("one step's reward", registry.quote_reward(NO_JUDGE, 1), claim_reward(Work(Steps(1), parameters.layers))),
+    )
+    for what, found, wanted in checks:
+        if found != wanted:
+            raise _differs(f"{what} is {found} and not {wanted}")
+
+
+def _values(struct: Parameters | Schedule) -> tuple[object, ...]:
+    return tuple(struct.__dict__.values())
+
+
+def _differs(what: str) -> ContractsError:
+    return ContractsError(
+        f"The deployment is not the network asked for: {what}.",
+        "Deploy again from an account that sends nothing else meanwhile.",
+    )

@@ -1,0 +1,227 @@
+"""The contracts' events as frozen values. Field names are the Solidity names in snake case; a test keeps them equal."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from eth_utils.abi import event_abi_to_log_topic
+from web3 import Web3
+from web3.types import LogReceipt
+
+from consensus.commitments.claim import Claim
+from node.chain import artifacts
+from node.chain.types import LossReason
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where an event stands: contract address, block number, transaction hash (32 bytes), index within the block."""
+
+    contract: str
+    block: int
+    tx_hash: bytes
+    log_index: int
+
+
+@dataclass(frozen=True)
+class RoundOpened(Event):
+    """A round takes claims until `claim_deadline`."""
+
+    round: int
+    start_root: bytes
+    randomness: bytes
+    opened_at: int
+    claim_deadline: int
+
+
+@dataclass(frozen=True)
+class RoundClosed(Event):
+    """A round ended; `next_root` is the global root now."""
+
+    round: int
+    next_root: bytes
+
+
+@dataclass(frozen=True)
+class ClaimPosted(Event):
+    """A node posted a claim."""
+
+    round: int
+    node: str
+    claim_hash: bytes
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class ClaimFinal(Event):
+    """A claim is final; `reward` is the wei it accrued."""
+
+    round: int
+    node: str
+    claim_hash: bytes
+    final_set: bytes
+    reward: int
+
+
+@dataclass(frozen=True)
+class ClaimLost(Event):
+    """A claim was lost to a challenge."""
+
+    round: int
+    node: str
+    claim_hash: bytes
+    challenger: str
+    step: int
+    reason: LossReason
+
+
+@dataclass(frozen=True)
+class ClaimChallenged(Event):
+    """A challenger points at a step; the node must answer until `deadline`."""
+
+    claim_hash: bytes
+    node: str
+    challenger: str
+    step: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class ChallengeAnswered(Event):
+    """The leaf pointed at was opened."""
+
+    claim_hash: bytes
+    node: str
+    challenger: str
+    step: int
+    before: bytes
+    after_step: bytes
+    batch: bytes
+
+
+@dataclass(frozen=True)
+class ChallengeFailed(Event):
+    """A challenge failed and its bond was slashed."""
+
+    claim_hash: bytes
+    node: str
+    challenger: str
+
+
+@dataclass(frozen=True)
+class ChallengeReleased(Event):
+    """A challenger took its bond back from a claim lost to another."""
+
+    claim_hash: bytes
+    node: str
+    challenger: str
+
+
+@dataclass(frozen=True)
+class BondReleased(Event):
+    """A node freed the bond of its final claim."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Announced(Event):
+    """A node serves its artefacts at `uri`. The text is the node's own: treat it as untrusted."""
+
+    node: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Slashed(Event):
+    """An account lost `amount` wei; the beneficiary was credited `share`, the rest was burned."""
+
+    account: str
+    beneficiary: str
+    amount: int
+    share: int
+
+
+@dataclass(frozen=True)
+class Accrued(Event):
+    """A node earned `amount` wei; `accrued` waits in all."""
+
+    node: str
+    amount: int
+    accrued: int
+
+
+EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
+    ("WorkRegistry", kind.__name__): kind
+    for kind in (
+        RoundOpened,
+        RoundClosed,
+        ClaimPosted,
+        ClaimFinal,
+        ClaimLost,
+        ClaimChallenged,
+        ChallengeAnswered,
+        ChallengeFailed,
+        ChallengeReleased,
+        BondReleased,
+        Announced,
+    )
+} | {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
+"""(contract, event) → type. Stake movements and transfers are read by view, not by event."""
+
+
+def snake_case(name: str) -> str:
+    """A Solidity name in Python's spelling: claimHash → claim_hash."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+@functools.cache
+def topics(contract: str) -> dict[bytes, str]:
+    """Topic 0 → event name, for the events of `contract` that have a type here."""
+    return {
+        bytes(event_abi_to_log_topic(entry)): entry["name"]  # type: ignore[arg-type]
+        for entry in artifacts.load(contract).entries("event")
+        if (contract, entry["name"]) in EVENT_TYPES
+    }
+
+
+@functools.cache
+def _decoder(contract: str, name: str) -> Any:
+    return Web3().eth.contract(abi=artifacts.load(contract).abi).events[name]()
+
+
+def decode(contract: str, entry: LogReceipt) -> Event | None:
+    """One log of `contract` as its type; None for events without one.
+
+    Raises:
+        ClaimError: a posted claim that this version does not know (its registry would refuse it too).
+    """
+    name = topics(contract).get(bytes(entry["topics"][0])) if entry["topics"] else None
+    if name is None:
+        return None
+    kind = EVENT_TYPES[(contract, name)]
+    values = _values(_decoder(contract, name).process_log(entry)["args"])
+    place = (str(entry["address"]), int(entry["blockNumber"]), bytes(entry["transactionHash"]), int(entry["logIndex"]))
+    return kind(*place, **values)
+
+
+def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        snake_case(key): bytes(value) if isinstance(value, bytes) else value for key, value in arguments.items()
+    }
+    if "claim" in values:
+        claim = values["claim"]
+        values["claim"] = Claim.from_tuple(tuple(claim.values()) if isinstance(claim, Mapping) else tuple(claim))
+    if "reason" in values:
+        values["reason"] = LossReason(values["reason"])
+    return values
+
+
+def own_fields(kind: type[Event]) -> list[str]:
+    """The names of an event type's arguments, without its place."""
+    place = {field.name for field in fields(Event)}
+    return [field.name for field in fields(kind) if field.name not in place]
