@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Final, Self
 
 from eth_hash.auto import keccak
+from eth_utils.address import to_checksum_address
 
 from consensus.errors import ClaimError
 from economics.constants import EIP712_NAME, EIP712_VERSION
@@ -81,8 +82,10 @@ class Claim:
             raise ClaimError("an OUTER claim has one step and no tokens")
 
     def to_tuple(self) -> tuple[int | bytes | str, ...]:
-        """The struct as the ABI takes it; the address as a checksum-free hex string."""
-        return tuple("0x" + self.node.hex() if name == "node" else _plain(getattr(self, name)) for name in _TYPES)
+        """The struct as the ABI takes it; the address in its EIP-55 form, which web3 insists on."""
+        return tuple(
+            to_checksum_address(self.node) if name == "node" else _plain(getattr(self, name)) for name in _TYPES
+        )
 
     def to_json(self) -> dict[str, int | str]:
         """Names of the contract; bytes as 0x-hex, integers as they are."""

@@ -11,7 +11,8 @@ def _names(text: str) -> frozenset[str]:
 
 
 IMPURE_MODULES = _names("""
-    aiohttp asyncio cmath concurrent datetime glob http httpx io locale multiprocessing os pathlib pickle platform random
+    aiohttp asyncio cmath concurrent datetime glob http httpx io locale multiprocessing os pathlib pickle platform
+    random
     requests scipy secrets select shelve shutil signal socket sqlite3 ssl subprocess tempfile threading time urllib uuid
     web3
 """)
@@ -24,7 +25,8 @@ MATH_ALLOWED = _names("ceil comb floor gcd inf isfinite isinf isnan isqrt prod s
 
 TRANSCENDENTALS = _names("""
     acos acosh asin asinh atan atan2 atanh cos cosh digamma elu celu erf erfc erfinv exp exp2 expm1 float_power gelu
-    hardswish i0 lgamma log log10 log1p log2 log_softmax logaddexp logcumsumexp logit logsigmoid logsumexp mish pow rsqrt
+    hardswish i0 lgamma log log10 log1p log2 log_softmax logaddexp logcumsumexp logit logsigmoid logsumexp mish pow
+    rsqrt
     selu sigmoid silu sin sinc sinh softmax softmin softplus softsign tan tanh xlogy
 """)
 FLOAT_REDUCTIONS = _names("""
@@ -33,7 +35,8 @@ FLOAT_REDUCTIONS = _names("""
     var_mean vector_norm
 """)
 FUSED = _names("""
-    addbmm addcdiv addcmul addmm addmv addr baddbmm bilinear chain_matmul conv1d conv2d conv3d einsum fma kron lerp linalg
+    addbmm addcdiv addcmul addmm addmv addr baddbmm bilinear chain_matmul conv1d conv2d conv3d einsum fma kron lerp
+    linalg
     multi_dot outer scaled_dot_product_attention tensordot
 """)
 CHANCE = _names("""
