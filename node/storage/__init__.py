@@ -1,0 +1,1 @@
+"""What the node remembers: its database, checkpoints and the file operations both rest on."""
