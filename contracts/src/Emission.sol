@@ -101,7 +101,7 @@ contract Emission is IEmission {
     /// @dev A node's earnings with the day's count at 0 if its day is over.
     function _today(address node) private view returns (Earnings memory earnings) {
         earnings = _earnings[node];
-        uint64 day = ((block.timestamp - start) / DAY_LENGTH).toUint64();
+        uint64 day = (block.timestamp / DAY_LENGTH).toUint64();
         if (earnings.day != day) {
             earnings.day = day;
             earnings.mintedToday = 0;

@@ -9,7 +9,7 @@ import { INeuroToken } from "./INeuroToken.sol";
 /// first served.
 interface IEmission {
     /// @param epochLength Seconds in an epoch.
-    /// @param dayLength Seconds in a day of the node cap.
+    /// @param dayLength Seconds in a day of the node cap, counted from timestamp 0: 86400 gives UTC days.
     /// @param halvingEpochs Epochs after which the epoch cap halves.
     /// @param epochCap Most wei minted in an epoch before the first halving.
     /// @param nodeDayCap Most wei minted for one node in a day.

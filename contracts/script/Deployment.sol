@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { Emission } from "../src/Emission.sol";
+import { NeuroToken } from "../src/NeuroToken.sol";
+import { Staking } from "../src/Staking.sol";
+import { WorkRegistry } from "../src/WorkRegistry.sol";
+import { IEmission } from "../src/interfaces/IEmission.sol";
+import { IWorkRegistry } from "../src/interfaces/IWorkRegistry.sol";
+import { vm } from "./Vm.sol";
+
+/// @title Deployment
+/// @notice The one order in which the four contracts are deployed; any client that keeps it gets the same addresses.
+/// @dev NeuroToken, Staking, Emission, WorkRegistry at the deployer's nonces n to n+3. The token must know Emission
+/// (n+2), Staking and Emission the registry (n+3), so those two addresses are computed first. The deployer keeps no
+/// power afterwards: nothing has an owner.
+abstract contract Deployment {
+    struct Config {
+        address genesisHolder;
+        uint256 genesisSupply;
+        uint256 supplyCap;
+        uint256 minimumStake;
+        uint64 thawPeriod;
+        IEmission.Schedule schedule;
+        IWorkRegistry.Parameters parameters;
+    }
+
+    struct System {
+        NeuroToken token;
+        Staking staking;
+        Emission emission;
+        WorkRegistry registry;
+    }
+
+    /// @param deployer The account whose nonces the four creations take.
+    function _deploy(address deployer, Config memory c) internal returns (System memory s) {
+        uint256 nonce = vm.getNonce(deployer);
+        address emission = vm.computeCreateAddress(deployer, nonce + 2);
+        address registry = vm.computeCreateAddress(deployer, nonce + 3);
+        s.token = new NeuroToken(emission, c.genesisHolder, c.genesisSupply, c.supplyCap);
+        s.staking = new Staking(s.token, registry, c.minimumStake, c.thawPeriod);
+        s.emission = new Emission(s.token, registry, c.schedule);
+        s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { vm } from "../../script/Vm.sol";
+import { Claim } from "../../src/libraries/ClaimLib.sol";
+import { Fixture } from "../utils/Fixture.sol";
+
+/// @notice What users pay, whole transactions, written to contracts/snapshots/registry.json and staking.json.
+contract GasTest is Fixture {
+    uint32 internal constant STEPS = 100;
+
+    /// @dev One whole round, so that every figure below is of a node that has worked before.
+    function _firstRound() internal {
+        Claim memory a = _posted(alice, STEPS);
+        vm.snapshotGasLastCall("registry", "post_first");
+        Claim memory b = _train(bob, STEPS);
+        _post(b);
+        _challenge(carol, a, 5);
+        _answer(a, carol);
+        _afterWindow();
+        registry.finalise(a);
+        vm.snapshotGasLastCall("registry", "finalise_first");
+        registry.finalise(b);
+        Claim memory outer = _outer(bob, keccak256("next"));
+        _post(outer);
+        vm.snapshotGasLastCall("registry", "post_outer");
+        _skip(WINDOW + 1);
+        registry.finalise(outer);
+        vm.snapshotGasLastCall("registry", "finalise_outer");
+    }
+
+    function test_gas_registry() public {
+        _firstRound();
+        registry.openRound();
+        vm.snapshotGasLastCall("registry", "open_round");
+        Claim memory b = _train(bob, STEPS);
+        _post(b);
+        Claim memory a = _train(alice, STEPS);
+        _post(a);
+        uint256 post = vm.snapshotGasLastCall("registry", "post_again");
+        _challenge(carol, a, 70);
+        uint256 challenge = vm.snapshotGasLastCall("registry", "challenge");
+        _answer(a, carol);
+        vm.snapshotGasLastCall("registry", "answer");
+        _challenge(carol, b, 3);
+        _skip(RESPONSE + 1);
+        registry.timeout(b, carol);
+        vm.snapshotGasLastCall("registry", "timeout");
+        _afterWindow();
+        registry.finalise(a);
+        vm.snapshotGasLastCall("registry", "finalise_again");
+        vm.assertLe(post, 50_000, "a repeated claim");
+        vm.assertLe(challenge, 95_000, "a challenge");
+    }
+
+    function test_gas_staking() public {
+        vm.startPrank(alice);
+        staking.stake(NEURO);
+        vm.snapshotGasLastCall("staking", "stake_again");
+        staking.thaw(NEURO);
+        vm.snapshotGasLastCall("staking", "thaw");
+        _skip(THAW);
+        staking.withdraw();
+        vm.snapshotGasLastCall("staking", "withdraw");
+        vm.stopPrank();
+    }
+}
