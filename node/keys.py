@@ -62,6 +62,11 @@ def read_password_file(path: Path) -> str:
     Raises:
         PasswordError: missing, not a plain file, readable by others (mode & 077), too large, not UTF-8, or empty.
     """
+    return _not_empty(read_secret_file(path))
+
+
+def read_secret_file(path: Path) -> str:
+    """The first line of a file that only its owner may read; errors as for `read_password_file`."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -72,19 +77,16 @@ def read_password_file(path: Path) -> str:
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise PasswordError(f"{path} is not a plain file.", "Name a file that holds only the password.")
+            raise PasswordError(f"{path} is not a plain file.", "Name a file that holds only the secret.")
         if status.st_mode & 0o077:
-            raise PasswordError(f"Other users may read the password file {path}.", f"Run: chmod 600 {path}")
+            raise PasswordError(f"Other users may read the secret file {path}.", f"Run: chmod 600 {path}")
         data = file.read(PASSWORD_LIMIT + 1)
     if len(data) > PASSWORD_LIMIT:
-        raise PasswordError(f"{path} is too large for a password file.", "Name a file that holds only the password.")
+        raise PasswordError(f"{path} is too large for a secret.", "Name a file that holds only the secret.")
     try:
-        password = data.decode("utf-8").split("\n", 1)[0].rstrip("\r")
+        return data.decode("utf-8").split("\n", 1)[0].rstrip("\r")
     except UnicodeDecodeError as error:
-        raise PasswordError(
-            f"The password file {path} is not UTF-8 text.", "Write the password as plain text."
-        ) from error
-    return _not_empty(password)
+        raise PasswordError(f"The secret file {path} is not UTF-8 text.", "Write the secret as plain text.") from error
 
 
 def prompt_password(confirm: bool = False) -> str:
