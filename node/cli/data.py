@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from node import config
+from node.cli.context import Format, FormatOption, print_json, print_table, state_of
 from node.data.dataset import find_problems
 from node.data.errors import ManifestError, ShardError, ShardProblem
 from node.data.manifest import Manifest, load_manifest
@@ -26,71 +25,61 @@ from node.data.writer import Added, add_texts
 app = typer.Typer(help="The text this node trains on.", no_args_is_help=True, rich_markup_mode=None)
 
 
-class Format(StrEnum):
-    """How results are written to standard output."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-Home = Annotated[Path | None, typer.Option("--home", help="Home folder; default: PONW_HOME or the user's data folder.")]
-Output = Annotated[Format, typer.Option("--format", help="Format of the output.")]
 Paths = Annotated[list[Path], typer.Argument(help="Text files, or folders to search for them.", metavar="PATH...")]
 Advance = Callable[[int], None]
 
 
 @app.command(epilog="Examples: ponw data add book.txt | ponw data add ~/texts more.txt --format json")
-def add(ctx: typer.Context, paths: Paths, output: Output = Format.TABLE, home: Home = None) -> None:
+def add(ctx: typer.Context, paths: Paths, output: FormatOption = Format.TEXT) -> None:
     """Add UTF-8 text files, or every text file below a folder, to the dataset.
 
     Files are checked before anything is written, and each is added whole or not at all; text that is there already is
     left alone. The last 5% of every file is held out to measure loss on. All nodes of a network need the same texts.
     """
-    folder = _folder(ctx, home)
+    folder = _folder(ctx)
     with _progress("Checking", 0, output) as advance:
         selection = select([path.expanduser() for path in paths], advance)
     with _progress("Adding", sum(text.size for text in selection.texts), output) as advance:
         results = add_texts(folder, selection.texts, advance)
     manifest = _require_manifest(folder)
     if output is Format.JSON:
-        _print_json(_added_json(results, selection, manifest))
+        print_json(_added_json(results, selection, manifest))
     else:
         _print_added(results, selection, manifest)
 
 
 @app.command("list", epilog="Examples: ponw data list | ponw data list --format json")
-def list_shards(ctx: typer.Context, output: Output = Format.TABLE, home: Home = None) -> None:
+def list_shards(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
     """List the dataset's shards and its root."""
-    manifest = _require_manifest(_folder(ctx, home))
+    manifest = _require_manifest(_folder(ctx))
     if output is Format.JSON:
         shards = [{**shard.model_dump(), "bytes": shard.size} for shard in manifest.shards]
-        _print_json({"dataset_root": "0x" + manifest.dataset_root, "shards": shards})
+        print_json({"dataset_root": "0x" + manifest.dataset_root, "shards": shards})
         return
     table = Table("shard", "split", "tokens", "size", "source")
     for shard in manifest.shards:
         table.add_row(shard.name, shard.split, f"{shard.tokens:,}", decimal(shard.size), escape(shard.source))
-    Console().print(table)
+    print_table(table)
     typer.echo(f"dataset root 0x{manifest.dataset_root}")
 
 
 @app.command(epilog="Examples: ponw data verify | ponw data verify --format json")
-def verify(ctx: typer.Context, output: Output = Format.TABLE, home: Home = None) -> None:
+def verify(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
     """Hash every shard; fails with the name of each that is missing, truncated or changed."""
-    folder = _folder(ctx, home)
+    folder = _folder(ctx)
     manifest = _require_manifest(folder)
     with _progress("Verifying", sum(shard.size for shard in manifest.shards), output) as advance:
         problems = find_problems(folder, manifest.shards, full=True, progress=advance)
     if output is Format.JSON:
-        _print_json(_verified_json(manifest, problems))
+        print_json(_verified_json(manifest, problems))
     if problems:
         raise ShardError(problems)
-    if output is Format.TABLE:
+    if output is Format.TEXT:
         typer.echo(f"All {len(manifest.shards)} shards are intact. Dataset root 0x{manifest.dataset_root}")
 
 
-def _folder(ctx: typer.Context, home: Path | None) -> Path:
-    settings = ctx.obj if home is None and isinstance(ctx.obj, config.Settings) else config.load(home)
-    return settings.data_path
+def _folder(ctx: typer.Context) -> Path:
+    return config.load(state_of(ctx).home).data_path
 
 
 def _require_manifest(folder: Path) -> Manifest:
@@ -109,10 +98,6 @@ def _progress(title: str, total: int, output: Format) -> Iterator[Advance]:
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task(title, total=total or None)
         yield lambda done: bar.advance(task, done)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2))
 
 
 def _added_json(results: list[Added], selection: Selection, manifest: Manifest) -> dict[str, object]:

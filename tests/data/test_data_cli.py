@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from node.cli.context import CliState
 from node.cli.data import app
 from node.data.errors import ManifestError, NotTextError, ShardError
 from node.data.manifest import load_manifest, shard_path
@@ -15,7 +16,7 @@ def ponw(tmp_path, monkeypatch):
     monkeypatch.delenv("PONW_DATA_DIR", raising=False)
 
     def call(*arguments):
-        result = CliRunner().invoke(app, [*map(str, arguments), "--home", str(tmp_path / "home")])
+        result = CliRunner().invoke(app, [*map(str, arguments)], obj=CliState(home=tmp_path / "home"))
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.stdout
