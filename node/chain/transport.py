@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import requests
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
@@ -26,7 +26,7 @@ class TransportError(Exception):
 
 
 class RetryingProvider(HTTPProvider):
-    """HTTP JSON-RPC with `timeout` seconds an attempt and ATTEMPTS attempts on transport errors only.
+    """HTTP JSON-RPC: ATTEMPTS attempts on transport errors only, `timeout` seconds each, none begun after `timeout`.
 
     A repeated eth_sendRawTransaction is harmless: the same signed bytes are the same transaction.
     """
@@ -35,8 +35,8 @@ class RetryingProvider(HTTPProvider):
         super().__init__(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
         self._shown = redact_url(url)
         self._retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=FIRST_PAUSE, max=LONGEST_PAUSE),
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(timeout),
+            wait=wait_exponential_jitter(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
             retry=retry_if_exception_type(TransportError),
             reraise=True,
         )

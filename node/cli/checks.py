@@ -90,8 +90,11 @@ def _pinned_torch() -> str | None:
 
 def _kernels() -> Line:
     errors = importlib.import_module("consensus.errors")
+    choose = getattr(importlib.import_module("consensus.arithmetic"), "choose_engine", None)
+    if choose is None:
+        return Line("kernels", Verdict.FAIL, "this installation has none", "Install the whole package again.")
     try:
-        engine = importlib.import_module("consensus.arithmetic").choose_engine()
+        engine = choose()
     except errors.ConsensusError as error:
         return Line("kernels", Verdict.FAIL, str(error), getattr(error, "hint", ""))
     return Line("kernels", Verdict.OK, f"{engine.name} passed its self-check")
