@@ -24,3 +24,7 @@ class CommitmentError(ConsensusError):
 
 class ClaimError(CommitmentError):
     """A claim with a field out of its range or of the wrong form."""
+
+
+class OuterStepError(ConsensusError):
+    """Updates from which no next global state follows."""

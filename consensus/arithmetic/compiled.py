@@ -99,9 +99,8 @@ class Compiled:
         return held
 
     def _packing(self, rows: int, k: int) -> _Packed:
-        return _Packed(
-            self._arena.take(_packed_words(rows, k)), self._arena.take(_blocks(k) * _panels(rows) * 16).view(torch.float32)
-        )
+        scale = self._arena.take(_blocks(k) * _panels(rows) * 16).view(torch.float32)
+        return _Packed(self._arena.take(_packed_words(rows, k)), scale)
 
     def _pack_rows(self, x: Tensor, out: _Packed) -> _Packed:
         rows, k = x.shape
@@ -115,9 +114,8 @@ class Compiled:
 
     def _gemm(self, a: _Packed, b: _Packed, shape: tuple[int, int, int], out: Tensor, accumulate: bool) -> None:
         m, n, k = shape
-        self._c.ponw_gemm(
-            a.data.data_ptr(), a.scale.data_ptr(), b.data.data_ptr(), b.scale.data_ptr(), m, n, k, out.data_ptr(), n, accumulate
-        )
+        left, right = (a.data.data_ptr(), a.scale.data_ptr()), (b.data.data_ptr(), b.scale.data_ptr())
+        self._c.ponw_gemm(*left, *right, m, n, k, out.data_ptr(), n, accumulate)
 
     def pack_weight(self, name: str, w: Tensor) -> _Weight:
         n, k = w.shape
@@ -131,9 +129,8 @@ class Compiled:
 
     @staticmethod
     def _own(rows: int, k: int) -> _Packed:
-        return _Packed(
-            torch.empty(_packed_words(rows, k), dtype=torch.int32), torch.empty(_blocks(k) * _panels(rows) * 16, dtype=torch.float32)
-        )
+        scale = torch.empty(_blocks(k) * _panels(rows) * 16, dtype=torch.float32)
+        return _Packed(torch.empty(_packed_words(rows, k), dtype=torch.int32), scale)
 
     def linear(self, x: Tensor, w: Any) -> tuple[Tensor, Any]:
         rows = x.shape[0]
@@ -161,8 +158,9 @@ class Compiled:
         y, r = saved
         rows, d = y.shape
         dx = self._floats(rows, d) if into is None else into
+        inverse = numbers.round32(1.0 / d)
         self._c.ponw_rmsnorm_grad(
-            dy.data_ptr(), y.data_ptr(), r.data_ptr(), rows, d, numbers.round32(1.0 / d), dx.data_ptr(), into is not None
+            dy.data_ptr(), y.data_ptr(), r.data_ptr(), rows, d, inverse, dx.data_ptr(), into is not None
         )
         return dx
 
@@ -183,9 +181,8 @@ class Compiled:
         length, dh = rows // sequences, d // heads
         p, o = self._floats(sequences * heads, length, length), self._floats(rows, d)
         work = self._attention_work(length, dh)
-        self._c.ponw_attention(
-            qkv.data_ptr(), sequences, length, heads, dh, attention_scale(dh), p.data_ptr(), o.data_ptr(), work.data_ptr()
-        )
+        shape = (sequences, length, heads, dh, attention_scale(dh))
+        self._c.ponw_attention(qkv.data_ptr(), *shape, p.data_ptr(), o.data_ptr(), work.data_ptr())
         return o, (qkv, p, sequences, heads)
 
     def attention_grad(self, dout: Tensor, saved: Any) -> Tensor:
@@ -194,9 +191,9 @@ class Compiled:
         length, dh = rows // sequences, d // heads
         dqkv = self._floats(rows, 3 * d)
         work = self._attention_work(length, dh)
-        self._c.ponw_attention_grad(
-            dout.data_ptr(), qkv.data_ptr(), p.data_ptr(), sequences, length, heads, dh, root_scale(dh), dqkv.data_ptr(), work.data_ptr()
-        )
+        inputs = (dout.data_ptr(), qkv.data_ptr(), p.data_ptr())
+        shape = (sequences, length, heads, dh, root_scale(dh))
+        self._c.ponw_attention_grad(*inputs, *shape, dqkv.data_ptr(), work.data_ptr())
         return dqkv
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
@@ -212,9 +209,8 @@ class Compiled:
     def embed_grad(self, tokens: Tensor, dx: Tensor, dtable: Tensor, dposition: Tensor, accumulate: bool) -> None:
         (vocab, d), length = dtable.shape, dposition.shape[0]
         work = self._kept("embed", (vocab + length) * d)
-        self._c.ponw_embed_grad(
-            tokens.data_ptr(), dx.data_ptr(), dx.shape[0], length, vocab, d, work.data_ptr(), dtable.data_ptr(), dposition.data_ptr(), accumulate
-        )
+        outputs = (work.data_ptr(), dtable.data_ptr(), dposition.data_ptr(), accumulate)
+        self._c.ponw_embed_grad(tokens.data_ptr(), dx.data_ptr(), dx.shape[0], length, vocab, d, *outputs)
 
     def cross_entropy(self, logits: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, int]:
         rows, vocab = logits.shape

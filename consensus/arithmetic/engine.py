@@ -1,7 +1,8 @@
 """What an engine offers: the exact ops a training step is made of.
 
-Two engines give the same bits: ``reference`` spells each op in single PyTorch operations, ``native`` fuses them in compiled
-code. Shapes: R rows (tokens of a micro-batch, at most 512), d width, B sequences of T tokens, H heads, V vocabulary.
+All engines give the same bits: ``reference`` spells each op in single PyTorch operations, ``compiled`` fuses them in
+native code. Shapes: R rows (tokens of a micro-batch, at most 512), d width, B sequences of T tokens, H heads,
+V vocabulary.
 """
 
 from dataclasses import dataclass

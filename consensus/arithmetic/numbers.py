@@ -24,12 +24,23 @@ def hex32(text: str) -> float:
     return value
 
 
+LOSS_MAX: Final = 16384.0
+"""Nats; a token's loss counts at most this much, so that it fits an integer of 16 fractional bits on any processor."""
+
 LOG2E: Final = hex32("0x1.715476p+0")
 LN2: Final = hex32("0x1.62e430p-1")
 
 EXP2_POLYNOMIAL: Final = tuple(
     hex32(c)
-    for c in ("0x1.444004p-13", "0x1.5f0896p-10", "0x1.3b2a1cp-7", "0x1.c6af6cp-5", "0x1.ebfbe0p-3", "0x1.62e430p-1", "0x1p+0")
+    for c in (
+        "0x1.444004p-13",
+        "0x1.5f0896p-10",
+        "0x1.3b2a1cp-7",
+        "0x1.c6af6cp-5",
+        "0x1.ebfbe0p-3",
+        "0x1.62e430p-1",
+        "0x1p+0",
+    )
 )
 """2**f on [-1/2, 1/2], highest power first, evaluated by Horner with separate rounding of product and sum."""
 

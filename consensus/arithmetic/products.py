@@ -50,7 +50,12 @@ def _int8_limb(a: Tensor, b: Tensor) -> Tensor:
 
 
 def int8(a: Tensor, b: Tensor) -> Tensor:
-    """By int8 matmul on limbs; |limb| <= 32 keeps clear of the saturation that int8 kernels without VNNI show at +-127."""
+    """By int8 matmul on limbs; |limb| <= 32 keeps clear of the saturation that int8 kernels without VNNI show at +-127.
+
+    A single contracted term goes another way: ``torch._int_mm`` returns wrong integers for it.
+    """
+    if a.shape[-1] == 1:
+        return fp32(a, b)
     return _by_limbs(a, b, _int8_limb)
 
 

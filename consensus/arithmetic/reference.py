@@ -1,7 +1,7 @@
 """The exact ops in single PyTorch operations: the definition that every other engine must match bit for bit.
 
-Only IEEE basics one at a time, maxima, integer sums and integer products appear here, so ``make_fx`` can hand over a step as a flat
-graph of ops that a contract can judge one scalar at a time.
+Only IEEE basics one at a time, maxima, integer sums and integer products appear here, so ``make_fx`` can hand over a
+step as a flat graph of ops that a contract can judge one scalar at a time.
 """
 
 import math
@@ -31,8 +31,11 @@ def divide(a: Tensor | float, b: Tensor | float) -> Tensor:
 
 
 def square_root(x: Tensor) -> Tensor:
-    """The correctly rounded fp32 square root. ``torch.sqrt`` on fp32 goes through a vector math library that is off by one unit
-    in the last place for a tenth of all arguments; its fp64 result lies close enough to round to the right fp32 number."""
+    """The correctly rounded fp32 square root.
+
+    ``torch.sqrt`` on fp32 goes through a vector math library that is off by one unit in the last place for a tenth of
+    all arguments; its fp64 result lies close enough to round to the right fp32 number.
+    """
     return torch.sqrt(x.to(torch.float64)).to(torch.float32)
 
 
@@ -142,7 +145,7 @@ class Reference:
     def rmsnorm_grad(self, dy: Tensor, saved: Any, into: Tensor | None) -> Tensor:
         y, r = saved
         mean = exact_sum(dy * y, -1) * numbers.round32(1.0 / y.shape[-1])
-        dx = r * (dy - y * mean)
+        dx: Tensor = r * (dy - y * mean)
         return dx if into is None else into + dx
 
     def relu2(self, h: Tensor) -> Tensor:
@@ -197,6 +200,7 @@ class Reference:
         p, top, z = softmax2(u, None)
         at_target = u.gather(1, index)
         loss = (log2_pos(z) + (top - at_target)) * numbers.LN2
+        loss = torch.where(loss < numbers.LOSS_MAX, loss, numbers.LOSS_MAX)
         total = int(torch.round(loss * 65536.0).to(torch.int64).sum())
         p = p.scatter(1, index, p.gather(1, index) - 1.0)
         return p * scale, total
