@@ -51,6 +51,11 @@ AUDIT_SHARES: Final = ((20, BasisPoints(10_000)), (100, BasisPoints(2_000)), (50
 """(below this many nodes, share), first match."""
 AUDIT_SHARE_LARGE: Final = BasisPoints(300)
 
+CLAIM_SEGMENTS: Final = 10
+"""Parts of a claim that are audited as a whole; a prover serves a checkpoint at the start of each."""
+AUDIT_SEGMENTS: Final = 2
+"""Segments that one auditor recomputes of one claim."""
+
 # --- rewards ---
 PIPELINE_REWARD: Final = neuro(5, 10_000)
 """A batch and layer."""

@@ -130,6 +130,13 @@ def claim_hash(claim: Claim, chain_id: int, registry: bytes) -> bytes:
     return keccak(b"\x19\x01" + domain_separator(chain_id, registry) + struct_hash(claim))
 
 
+def extend_final_set(final_set: bytes, claim_hash: bytes) -> bytes:
+    """The chain's running hash of a round's final claims: keccak(final set (32) ‖ claim hash (32)), from zero bytes."""
+    if len(final_set) != 32 or len(claim_hash) != 32:
+        raise ClaimError("a final set and a claim hash have 32 bytes each")
+    return keccak(final_set + claim_hash)
+
+
 def _check(name: str, kind: str, value: object) -> None:
     length = _LENGTHS.get(kind)
     if length is not None:

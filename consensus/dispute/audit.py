@@ -42,6 +42,16 @@ class Difference:
         return f"step {self.step}, {self.field}: committed {self.committed}, recomputed {self.recomputed}"
 
 
+def claim_draw(seed: bytes, claim_hash: bytes, auditor: bytes) -> int:
+    """A number that decides (``economics.audit.is_drawn``) whether ``auditor`` audits this claim.
+
+    sha256("ponw/audit/1" ‖ "claim" ‖ seed (32) ‖ claim hash (32) ‖ auditor (20)) as a big-endian integer.
+    """
+    if len(seed) != 32 or len(claim_hash) != 32 or len(auditor) != 20:
+        raise ValueError("seed and claim hash have 32 bytes, an auditor's address 20")
+    return int.from_bytes(hashlib.sha256(_DOMAIN + b"claim" + seed + claim_hash + auditor).digest(), "big")
+
+
 def draw_segments(
     seed: bytes, claim_hash: bytes, auditor: bytes, steps: int, segment_length: int, count: int
 ) -> list[Segment]:

@@ -29,7 +29,9 @@ def pack(engine: Engine, weights: dict[str, Tensor]) -> dict[str, Any]:
     return {name: engine.pack_weight(name, w) for name, w in weights.items() if name not in ("embed", "position")}
 
 
-def _layer_forward(engine: Engine, packed: dict[str, Any], i: int, x: Tensor, sequences: int, heads: int) -> tuple[Tensor, _Layer]:
+def _layer_forward(
+    engine: Engine, packed: dict[str, Any], i: int, x: Tensor, sequences: int, heads: int
+) -> tuple[Tensor, _Layer]:
     name = f"layer{i:03d}."
     n1, norm1 = engine.rmsnorm(x)
     qkv, attn_in = engine.linear(n1, packed[name + "attn_in"])
@@ -56,7 +58,9 @@ def _layer_backward(
     return engine.rmsnorm_grad(linear_grad(dqkv, s.attn_in, "attn_in"), s.norm1, dx)
 
 
-def forward(engine: Engine, config: ModelConfig, weights: dict[str, Tensor], packed: dict[str, Any], tokens: Tensor) -> tuple[Tensor, Any, list[_Layer], Any]:
+def forward(
+    engine: Engine, config: ModelConfig, weights: dict[str, Tensor], packed: dict[str, Any], tokens: Tensor
+) -> tuple[Tensor, Any, list[_Layer], Any]:
     """tokens [B, T] int32 -> (logits [B*T, V], saved head, saved layers, saved final norm)."""
     x = engine.embed(tokens, weights["embed"], weights["position"])
     layers = []
@@ -78,7 +82,10 @@ def loss_and_grads(
     grads: dict[str, Tensor],
     accumulate: bool,
 ) -> int:
-    """One micro-batch (inputs, targets), each [B, T] int32: sets or adds to ``grads``; returns the sum of round(loss * 2^16)."""
+    """One micro-batch (inputs, targets), each [B, T] int32: sets or adds to ``grads``.
+
+    Returns the sum of round(loss * 2^16) over its tokens.
+    """
     inputs, targets = batch
     engine.begin()
     logits, head, layers, norm = forward(engine, config, weights, packed, inputs)

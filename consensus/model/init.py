@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from consensus.model.config import ModelConfig
@@ -11,25 +12,27 @@ from consensus.model.config import ModelConfig
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def uniform_bits(seed: bytes, name: str, count: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-    """``count`` integers, uniform on [-2**23, 2**23): SplitMix64 (Steele et al. 2014) over a counter, keyed by SHA-256."""
+def uniform_bits(seed: bytes, name: str, count: int) -> NDArray[np.int32]:
+    """``count`` integers, uniform on [-2**23, 2**23).
+
+    SplitMix64 (Steele et al. 2014) over a counter, keyed by SHA-256.
+    """
     key = np.frombuffer(hashlib.sha256(b"ponw/init/1\x00" + seed + b"\x00" + name.encode()).digest()[:8], "<u8")[0]
     with np.errstate(over="ignore"):
         z = key + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
-    return (z >> np.uint64(40)).astype(np.int32) - np.int32(1 << 23)
+    bits: NDArray[np.int32] = (z >> np.uint64(40)).astype(np.int32) - np.int32(1 << 23)
+    return bits
 
 
 def _spread(name: str, shape: tuple[int, ...]) -> float:
     """Half-width of the uniform distribution: 0 for what writes into the residual stream and for the head."""
     if name.endswith(("attn_out", "mlp_out")) or name == "head":
         return 0.0
-    if name == "embed":
+    if name in ("embed", "position"):
         return 1.0
-    if name == "position":
-        return 0.25
     inverse_root = 1.0
     while inverse_root * inverse_root * shape[1] > 1.0:
         inverse_root /= 2.0

@@ -52,7 +52,8 @@ class Trainer:
         """
         config = self.config
         if tuple(tokens.shape) != (config.batch, config.seq_len + 1) or tokens.dtype != torch.int32:
-            raise ValueError(f"a batch of {config.name} is int32 [{config.batch}, {config.seq_len + 1}], not {tokens.dtype} {list(tokens.shape)}")
+            wanted = f"int32 [{config.batch}, {config.seq_len + 1}]"
+            raise ValueError(f"a batch of {config.name} is {wanted}, not {tokens.dtype} {list(tokens.shape)}")
         if not self._grads:
             self._grads = {n: torch.empty_like(w) for n, w in state.weights.items()}
         packed = pack(self.engine, state.weights)
@@ -63,7 +64,7 @@ class Trainer:
             batch = (rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
             total += loss_and_grads(self.engine, config, state.weights, packed, batch, scale, self._grads, at > 0)
         self._update(state)
-        return round32(round32(total) / config.tokens_per_step / 65536.0)
+        return round32(round32(total) * round32(1.0 / (config.tokens_per_step * 65536.0)))
 
     def _update(self, state: TrainState) -> None:
         constants = self.optimizer.constants(state.step)
