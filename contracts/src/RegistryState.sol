@@ -135,7 +135,8 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         if (r.unresolved != 0) return Phase.Settle;
         // Nothing to sum up: openRound closes such a round with the root it started from.
         if (r.finals == 0) return Phase.Closed;
-        return r.outerNode == address(0) ? Phase.Outer : Phase.OuterWindow;
+        if (r.outerNode != address(0)) return Phase.OuterWindow;
+        return block.timestamp <= r.settledAt + TRAIN_TIME ? Phase.Outer : Phase.Closed;
     }
 
     /// @dev Every claim holds every layer, so no layer is scarcer than another.

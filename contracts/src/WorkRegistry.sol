@@ -151,6 +151,7 @@ contract WorkRegistry is RegistryState {
         }
         r.unresolved -= 1;
         r.finals += 1;
+        r.settledAt = block.timestamp.toUint48();
         bytes32 finalSet = keccak256(abi.encode(r.finalSet, claimHash));
         r.finalSet = finalSet;
         uint32 finals = _records[claim.node].finals;
@@ -223,6 +224,7 @@ contract WorkRegistry is RegistryState {
         Round storage r = _rounds[claim.round];
         if (claim.kind == ClaimLib.TRAIN) r.unresolved -= 1;
         else r.outerNode = address(0);
+        r.settledAt = block.timestamp.toUint48();
         emit ClaimLost(claim.round, claim.node, claimHash, challenger, step, reason);
         staking.slash(claim.node, 2 * CLAIM_BOND, challenger, CLAIM_BOND);
         staking.unlock(challenger, CHALLENGE_BOND);

@@ -104,6 +104,7 @@ class Round:
     claim_deadline: int
     unresolved: int
     finals: int
+    settled_at: int
     closed: bool
     randomness: bytes
     final_set: bytes

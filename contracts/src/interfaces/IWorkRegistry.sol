@@ -13,8 +13,10 @@ import { IStaking } from "./IStaking.sol";
 interface IWorkRegistry {
     /// @notice Where a round stands.
     /// None: never opened. Train: TRAIN claims are taken. Window: claims are closed, challenges are taken. Settle: some
-    /// claim waits for finalise or for a challenge to end. Outer: an OUTER claim can be posted. OuterWindow: one is live.
-    /// Closed: the next round can be opened.
+    /// claim waits for finalise or for a challenge to end. Outer: an OUTER claim can be posted, for trainTime after the last
+    /// claim was settled. OuterWindow: one is live. Closed: the next round can be opened.
+    /// @dev A round whose updates nobody can sum up, because a prover withholds its own, closes with the root it started
+    /// from once Outer has passed: it costs a round, never the network.
     enum Phase {
         None,
         Train,
@@ -71,6 +73,7 @@ interface IWorkRegistry {
     /// @param claimDeadline Last timestamp for TRAIN claims.
     /// @param unresolved TRAIN claims neither final nor lost.
     /// @param finals Final TRAIN claims.
+    /// @param settledAt Timestamp at which the last claim so far became final or was lost.
     /// @param closed Whether the round has ended.
     /// @param randomness keccak256(prevrandao || blockhash(number - 1) || round).
     /// @param finalSet Running keccak256(finalSet || claimHash) over final TRAIN claims in order.
@@ -82,6 +85,7 @@ interface IWorkRegistry {
         uint64 claimDeadline;
         uint32 unresolved;
         uint32 finals;
+        uint48 settledAt;
         bool closed;
         bytes32 randomness;
         bytes32 finalSet;

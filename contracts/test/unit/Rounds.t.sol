@@ -284,6 +284,32 @@ contract RoundsTest is Fixture {
         _refused(_outer(alice, NEXT), _phaseError(IWorkRegistry.Phase.OuterWindow));
     }
 
+    function test_round_that_nobody_sums_up_closes_with_the_same_root() public {
+        _outerPhase();
+        bytes32 root = registry.globalRoot();
+        _skip(TRAIN_TIME);
+        _assertPhase(IWorkRegistry.Phase.Outer);
+        _skip(1);
+        _assertPhase(IWorkRegistry.Phase.Closed);
+        Claim memory late = _outer(bob, NEXT);
+        vm.expectRevert(_phaseError(IWorkRegistry.Phase.Closed));
+        _post(late);
+        registry.openRound();
+        vm.assertEq(registry.globalRoot(), root);
+        vm.assertEq(registry.roundOf(2).startRoot, root);
+        vm.assertTrue(registry.roundOf(1).closed);
+    }
+
+    function test_lost_outer_claim_gives_others_the_full_time_again() public {
+        _outerPhase();
+        Claim memory wrong = _outer(bob, keccak256("wrong"));
+        _post(wrong);
+        _loseBySilence(wrong, carol);
+        _skip(TRAIN_TIME);
+        _assertPhase(IWorkRegistry.Phase.Outer);
+        _post(_outer(alice, NEXT));
+    }
+
     function test_lost_outer_claim_reopens_the_outer_phase() public {
         _outerPhase();
         Claim memory wrong = _outer(bob, keccak256("wrong"));
