@@ -20,6 +20,7 @@ interface Vm {
     function expectRevert(bytes calldata data) external;
     function expectEmit(address emitter) external;
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function startBroadcast() external;
     function stopBroadcast() external;
     function readFile(string calldata path) external view returns (string memory);
@@ -34,6 +35,7 @@ interface Vm {
     function assertEq(uint256 left, uint256 right, string calldata what) external pure;
     function assertEq(address left, address right) external pure;
     function assertEq(bytes32 left, bytes32 right) external pure;
+    function assertEq(int256 left, int256 right) external pure;
     function assertLe(uint256 left, uint256 right, string calldata what) external pure;
     function assertLt(uint256 left, uint256 right, string calldata what) external pure;
 }

@@ -1,4 +1,4 @@
-"""Compiles ``Harness.sol`` with the repository's compiler and deploys it on an in-process EVM."""
+"""Compiles test contracts with the repository's compiler; deploys ``Harness.sol`` on an in-process EVM."""
 
 import hashlib
 import json
@@ -34,10 +34,10 @@ def _resolve(name: str, importer: str) -> str:
     return "/".join(parts)
 
 
-def _sources() -> dict[str, dict[str, str]]:
-    """The harness and all it imports, by source unit name."""
+def _sources(source: Path) -> dict[str, dict[str, str]]:
+    """A source and all it imports, by source unit name."""
     found: dict[str, dict[str, str]] = {}
-    waiting = [SOURCE.as_posix()]
+    waiting = [source.as_posix()]
     while waiting:
         unit = waiting.pop()
         if unit in found:
@@ -48,19 +48,25 @@ def _sources() -> dict[str, dict[str, str]]:
     return found
 
 
-def compile_harness() -> dict[str, Any]:
-    """ABI and bytecode, from ``.stamps`` when no source has changed."""
+def compile_contract(source: Path = SOURCE, via_ir: bool = False) -> dict[str, Any]:
+    """ABI, bytecode and deployed bytecode of the contract that ``source`` (relative to the repository) is named after.
+
+    They come from ``.stamps`` when no source has changed. ``via_ir`` compiles as forge does here: slower, with the gas
+    that users pay.
+    """
+    name = source.stem
     request = {
         "language": "Solidity",
-        "sources": _sources(),
+        "sources": _sources(source),
         "settings": {
             "evmVersion": "cancun",
             "optimizer": {"enabled": True, "runs": 10_000},
-            "outputSelection": {"*": {"Harness": ["abi", "evm.bytecode.object"]}},
+            "viaIR": via_ir,
+            "outputSelection": {"*": {name: ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
         },
     }
     text = json.dumps(request, sort_keys=True)
-    cached = STAMPS / f"harness-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    cached = STAMPS / f"{name.lower()}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     if cached.exists():
         return dict(json.loads(cached.read_text(encoding="utf-8")))
     command = ["node", str(ROOT / "tools" / "solc"), "--standard-json"]
@@ -68,8 +74,12 @@ def compile_harness() -> dict[str, Any]:
     output = json.loads(done.stdout)
     errors = [error["formattedMessage"] for error in output.get("errors", []) if error["severity"] == "error"]
     assert not errors, "\n".join(errors)
-    contract = output["contracts"][SOURCE.as_posix()]["Harness"]
-    built = {"abi": contract["abi"], "bytecode": contract["evm"]["bytecode"]["object"]}
+    contract = output["contracts"][source.as_posix()][name]
+    built = {
+        "abi": contract["abi"],
+        "bytecode": contract["evm"]["bytecode"]["object"],
+        "deployed": contract["evm"]["deployedBytecode"]["object"],
+    }
     STAMPS.mkdir(exist_ok=True)
     temporary = cached.with_suffix(f".{os.getpid()}")  # another test process may be doing the same
     temporary.write_text(json.dumps(built), encoding="utf-8")
@@ -80,7 +90,7 @@ def compile_harness() -> dict[str, Any]:
 def deploy() -> tuple[Web3, Contract]:
     """The harness on a fresh chain."""
     w3 = Web3(EthereumTesterProvider())
-    built = compile_harness()
+    built = compile_contract()
     factory = w3.eth.contract(abi=built["abi"], bytecode=built["bytecode"])
     receipt = w3.eth.wait_for_transaction_receipt(factory.constructor().transact())
     assert receipt["status"] == 1
