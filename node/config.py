@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     audit_share_bps: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
         None, description="share of claims to audit in basis points; unset follows the protocol"
     )
+    round_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="inner steps a round; unset follows the protocol, by the number of nodes"
+    )
+    auto_collect: bool = Field(True, description="collect rewards at the end of each round")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="compute threads; unset uses all")
     max_isa: Literal["portable", "avx2", "avx512"] | None = Field(
         None, description="highest instruction set to use; unset uses the best that passes its self-check"

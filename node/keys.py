@@ -20,6 +20,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from eth_utils.exceptions import ValidationError as KeyValidationError
+from pydantic_core import from_json
 
 from node import paths
 from node.errors import PasswordError, WalletError
@@ -224,7 +225,7 @@ def _decrypt(path: Path, password: str) -> LocalAccount:
 
 def _read_sealed(path: Path) -> dict[str, Any]:
     try:
-        sealed = json.loads(paths.read_bounded(path, KEYSTORE_LIMIT))
+        sealed = from_json(paths.read_bounded(path, KEYSTORE_LIMIT))
     except FileNotFoundError as error:
         raise WalletError(f"There is no file {path}.", "`ponw wallet list` shows the keys.") from error
     except ValueError as error:

@@ -54,9 +54,15 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+def print_logger(*_args: object) -> structlog.PrintLogger:
+    """A logger on the stderr of this moment: a stream kept from set-up may have been replaced and closed since."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def configure(level: str = "info", as_json: bool = False) -> None:
     """Set up structlog for the process: UTC times, redaction, text for people or JSON lines for machines, on stderr."""
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    for_people = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else for_people
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -67,7 +73,7 @@ def configure(level: str = "info", as_json: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=print_logger,
         cache_logger_on_first_use=False,
     )
 

@@ -47,6 +47,15 @@ class Network:
         self.rpc("evm_mine")
 
 
+@pytest.fixture(autouse=True)
+def default_logs() -> Iterator[None]:
+    """A test that sets up logs as the command line does leaves no trace of it."""
+    import structlog
+
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture(scope="session")
 def anvil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One anvil process that mines each transaction at once."""

@@ -13,12 +13,13 @@ INDEX_NAME = "index.json"
 TRACE_NAME = "trace.bin"
 UPDATE_NAME = "update.safetensors"
 CLAIM_NAME = "claim.json"
+GLOBAL_NAME = "global.safetensors"
 INDEX_LIMIT = 1 << 20
 """Bytes; room for about 5,000 checkpoints."""
 LEAF_BYTES = 72
 """One leaf of trace.bin, see docs/DESIGN.md."""
 
-_NAME = r"(trace\.bin|claim\.json|update\.safetensors|checkpoint-(0|[1-9][0-9]{0,9})\.safetensors)"
+_NAME = r"(trace\.bin|claim\.json|global\.safetensors|update\.safetensors|checkpoint-(0|[1-9][0-9]{0,9})\.safetensors)"
 _ROUND = r"(0|[1-9][0-9]{0,17})"
 
 

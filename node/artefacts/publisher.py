@@ -12,6 +12,7 @@ import torch
 
 from node.artefacts.layout import (
     CLAIM_NAME,
+    GLOBAL_NAME,
     INDEX_LIMIT,
     INDEX_NAME,
     LEAF_BYTES,
@@ -62,7 +63,14 @@ class RoundPublisher:
 
     def put_checkpoint(self, step: int, source: Path) -> None:
         """checkpoint-<step>.safetensors: the bytes of `source`, linked where the file system can, else copied."""
-        target = self.folder / checkpoint_name(step)
+        self._put_file(checkpoint_name(step), source)
+
+    def put_global(self, source: Path) -> None:
+        """global.safetensors: the global state that the round starts from, linked or copied like a checkpoint."""
+        self._put_file(GLOBAL_NAME, source)
+
+    def _put_file(self, name: str, source: Path) -> None:
+        target = self.folder / name
         with reporting("publish", target):
             handle, temporary = temporary_beside(target)
             os.close(handle)

@@ -22,7 +22,7 @@ _BINARY = "application/octet-stream"
 
 def create_app(root: Path) -> FastAPI:
     """An application that serves the files listed in the index of a round published below `root`, and nothing else."""
-    app = FastAPI(title="ponw artefacts", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="ponw artefacts", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     @app.get("/v1/health")
     def health() -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from consensus.commitments import tree
 from node.data.errors import ManifestError
@@ -90,15 +90,14 @@ def load_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST_NAME
     try:
-        raw = json.loads(read_bounded(path, MANIFEST_LIMIT))
-        manifest = Manifest.model_validate(raw)
+        manifest = Manifest.model_validate(from_json(read_bounded(path, MANIFEST_LIMIT)))
     except FileNotFoundError:
         return None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "its top level"
         raise _malformed(path, f"{place}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _malformed(path, "it is not JSON") from error
     _require_consistent(path, manifest)
     return manifest

@@ -7,7 +7,6 @@ before the library maps the file.
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -144,8 +144,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        header = from_json(raw)  # unlike json.loads it bounds nesting, whatever the interpreter's recursion limit is
+    except ValueError as error:
         raise TensorFileError(f"{path} is not a safetensors file: its header is not JSON.", _HINT) from error
     if not isinstance(header, dict):
         raise TensorFileError(f"{path} is not a safetensors file: its header is not an object.", _HINT)

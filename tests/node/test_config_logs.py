@@ -1,6 +1,8 @@
 """No key material in a log line."""
 
+import io
 import json
+import sys
 
 import pytest
 from eth_account import Account
@@ -34,3 +36,14 @@ def test_level_filters(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("warning")
     logs.get_logger("test").info("quiet")
     assert capsys.readouterr().err == ""
+
+
+def test_a_stderr_replaced_after_set_up_gets_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    logs.configure("info", as_json=True)
+    logger = logs.get_logger("test")
+    first.close()
+    monkeypatch.setattr(sys, "stderr", second)
+    logger.info("after")
+    assert json.loads(second.getvalue())["event"] == "after"

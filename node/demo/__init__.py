@@ -1,0 +1,1 @@
+"""A whole network on this machine, from an empty chain to a slashed cheat: `make demo`."""

@@ -1,0 +1,143 @@
+"""The chain as the round loop sees it: the current round, its claims and challenges, and where peers serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from consensus.commitments.claim import Claim, ClaimKind, extend_final_set
+from node.chain import events
+from node.chain.contracts import Contracts
+from node.chain.types import Block, ClaimState, LossReason, Phase, Round
+
+_LOSS = {LossReason.SILENCE: "no answer in time", LossReason.RULING: "ruled wrong"}
+
+
+@dataclass
+class ClaimView:
+    """One claim of the round; `challenges` maps a challenger to (step, deadline of the answer)."""
+
+    claim: Claim
+    hash: bytes
+    node: str
+    state: ClaimState = ClaimState.POSTED
+    challenges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    reason: str = ""
+    reward: int = 0
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """A round at one block. `finals` are its final TRAIN claims in the chain's order."""
+
+    number: int
+    phase: Phase
+    info: Round
+    block: Block
+    opened_block: int
+    claims: tuple[ClaimView, ...]
+    finals: tuple[ClaimView, ...]
+    uris: dict[str, str]
+
+    @property
+    def trains(self) -> list[ClaimView]:
+        """TRAIN claims in the order they were posted."""
+        return [claim for claim in self.claims if claim.claim.kind is ClaimKind.TRAIN]
+
+    @property
+    def outer(self) -> ClaimView | None:
+        """The OUTER claim that stands: posted or final."""
+        standing = (c for c in self.claims if c.claim.kind is ClaimKind.OUTER and c.state is not ClaimState.LOST)
+        return next(standing, None)
+
+    def own(self, node: str, kind: ClaimKind) -> ClaimView | None:
+        """The newest claim of `node` of that kind."""
+        return next((c for c in reversed(self.claims) if c.node == node and c.claim.kind is kind), None)
+
+    def find(self, claim_hash: bytes) -> ClaimView | None:
+        """A claim by its hash."""
+        return next((c for c in self.claims if c.hash == claim_hash), None)
+
+
+class Ledger:
+    """Reads rounds from the registry's events. Each round is rebuilt whole at every look, so that a reorganised
+    chain needs no repair; where peers serve is remembered."""
+
+    def __init__(self, contracts: Contracts, first_block: int) -> None:
+        self._contracts, self._first = contracts, first_block
+        self._opened: dict[int, int] = {}
+        self._uris: dict[str, str] = {}
+
+    def look(self, number: int | None = None) -> RoundView:
+        """A round as it stands now, by default the newest. An earlier one must have been seen before."""
+        registry = self._contracts.registry
+        block = self._contracts.client.block()
+        newest = registry.current_round()
+        wanted = newest if number is None else number
+        since = self._opened.get(wanted, max(self._opened.values(), default=self._first))
+        found = list(registry.events(since, block.number))
+        self._remember(found)
+        info, phase = registry.round_of(wanted), registry.phase_of(wanted)
+        claims, finals = _replay(event for event in found if _of_round(event, wanted))
+        opened = self._opened.get(wanted, block.number)
+        return RoundView(wanted, phase, info, block, opened, claims, finals, dict(self._uris))
+
+    def _remember(self, found: Iterable[events.Event]) -> None:
+        for event in found:
+            if isinstance(event, events.Announced):
+                self._uris[event.node] = event.uri
+            elif isinstance(event, events.RoundOpened):
+                self._opened[event.round] = event.block
+
+
+def _of_round(event: events.Event, number: int) -> bool:
+    return getattr(event, "round", number) == number
+
+
+def _replay(found: Iterator[events.Event]) -> tuple[tuple[ClaimView, ...], tuple[ClaimView, ...]]:
+    claims: dict[bytes, ClaimView] = {}
+    finals: list[ClaimView] = []
+    for event in found:
+        if isinstance(event, events.ClaimPosted):
+            claims[event.claim_hash] = ClaimView(event.claim, event.claim_hash, event.node)
+        view = claims.get(getattr(event, "claim_hash", b""))
+        if view is None:
+            continue
+        if isinstance(event, events.ClaimChallenged):
+            view.challenges[event.challenger] = (event.step, event.deadline)
+        elif isinstance(event, events.ChallengeFailed | events.ChallengeReleased):
+            view.challenges.pop(event.challenger, None)
+        elif isinstance(event, events.ClaimFinal):
+            view.state, view.reward = ClaimState.FINAL, event.reward
+            if view.claim.kind is ClaimKind.TRAIN:
+                finals.append(view)
+        elif isinstance(event, events.ClaimLost):
+            view.state = ClaimState.LOST
+            view.reason = f"step {event.step}: {_LOSS[event.reason]}"
+            view.challenges.pop(event.challenger, None)
+    return tuple(claims.values()), tuple(finals)
+
+
+def final_set(finals: Iterable[ClaimView]) -> bytes:
+    """The running hash that the chain keeps over these final claims, in this order."""
+    running = bytes(32)
+    for view in finals:
+        running = extend_final_set(running, view.hash)
+    return running
+
+
+def first_block_after(contracts: Contracts, timestamp: int, low: int, high: int) -> Block | None:
+    """The first block from `low` to `high` with a later timestamp; None if there is none yet. Block times ascend."""
+    client = contracts.client
+    newest = client.block(high)
+    if newest.timestamp <= timestamp:
+        return None
+    best = newest
+    while low < high:
+        middle = (low + high) // 2
+        block = client.block(middle)
+        if block.timestamp > timestamp:
+            best, high = block, middle
+        else:
+            low = middle + 1
+    return best if best.number == low else client.block(low)

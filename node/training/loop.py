@@ -1,0 +1,307 @@
+"""The round loop: looks at the chain, does what the phase asks for, and can be stopped and taken up at any point."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consensus.commitments.claim import ClaimKind
+from consensus.commitments.trace import StepLeaf, loss_value
+from consensus.training.outer import GlobalState
+from economics.cohort import inner_steps
+from node.chain.contracts import Contracts
+from node.chain.types import ClaimState, Parameters, Phase
+from node.config import Settings
+from node.errors import PeerError, PendingError, RpcError
+from node.logs import get_logger
+from node.storage.store import Store
+from node.training.audits import RoundAudits
+from node.training.chores import Chores
+from node.training.defender import Defender
+from node.training.inner import InnerLoop, RoundWork
+from node.training.ledger import Ledger, RoundView
+from node.training.outer import NextState, OuterLoop
+from node.training.prover import Prover
+from node.training.records import Records
+from node.training.snapshot import Reporter
+from node.training.states import GlobalStates
+from node.training.work import Task, Workshop
+
+log = get_logger("loop")
+POLL_SECONDS = 0.5
+POST_SHARE = 8
+"""Of the training time, this part is kept for publishing and posting; at least POST_SECONDS."""
+POST_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that one node's round loop works with."""
+
+    settings: Settings
+    contracts: Contracts
+    store: Store
+    workshop: Workshop
+    ledger: Ledger
+    states: GlobalStates
+    inner: InnerLoop
+    prover: Prover
+    audits: RoundAudits
+    outer: OuterLoop
+    chores: Chores
+    defender: Defender
+    records: Records
+    reporter: Reporter
+    stop: threading.Event
+
+
+class RoundLoop:
+    """Runs rounds until told to stop. One thread; the defender is another."""
+
+    def __init__(self, parts: Parts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._p, self._clock = parts, clock
+        self._me = parts.contracts.client.address
+        self._parameters: Parameters = parts.contracts.registry.parameters()
+        self._start: tuple[int, GlobalState] | None = None
+        self._next: tuple[int, NextState] | None = None
+        newest = parts.store.latest_round()
+        self._round = 0 if newest is None else newest.number
+        self._closed = 0
+        self._rounds: int | None = None
+        self._seen_at = self._stepped_at = 0.0
+
+    @property
+    def parts(self) -> Parts:
+        """What the loop works with."""
+        return self._p
+
+    def run(self, rounds: int | None = None) -> None:
+        """Take part until `stop` is set, or until this many rounds have closed.
+
+        Raises:
+            OuterMismatchError: the posted global state is not the computed one. LeafConflictError, DiskError,
+            DatabaseError, and whatever the defender failed with. An unreachable chain or peer is waited for.
+        """
+        p, self._rounds = self._p, rounds
+        p.defender.start()
+        try:
+            while not self._is_done():
+                self.tick()
+                p.stop.wait(POLL_SECONDS)
+        finally:
+            p.defender.close()
+
+    def _is_done(self) -> bool:
+        enough = self._rounds is not None and self._p.reporter.now.rounds_done >= self._rounds
+        return enough or self._p.stop.is_set()
+
+    def tick(self) -> None:
+        """One look at the chain and what follows from it; a chain or peer that does not answer is waited for."""
+        p = self._p
+        if p.defender.failure is not None:
+            raise p.defender.failure
+        try:
+            view = p.ledger.look()
+            self._seen_at = self._clock()
+            self._report(view)
+            self._act(view)
+        except (RpcError, PendingError) as error:
+            log.warning("the chain does not answer; asking again", reason=error.message)
+            p.reporter.update(activity="waiting for the chain", why=error.message)
+        except PeerError as error:
+            log.warning("waiting for a peer", reason=error.message)
+            p.reporter.update(activity="waiting for a peer", why=error.message)
+
+    def _act(self, view: RoundView) -> None:
+        chores = self._p.chores
+        if 0 < self._round < view.number:
+            # Peers went on while this node was busy or away.
+            before = self._p.ledger.look(self._round)
+            self._p.records.sync(before)
+            self._finish(before)
+        if view.number:
+            self._p.records.sync(view)
+        self._round = view.number
+        if view.phase in (Phase.NONE, Phase.CLOSED):
+            self._finish(view)
+            if not self._is_done():
+                chores.open_round(view)
+        elif view.phase is Phase.TRAIN:
+            self._train(view)
+        elif view.phase is Phase.WINDOW:
+            self._p.prover.drop(view.number)
+            self._audit(view)
+        elif view.phase is Phase.SETTLE:
+            self._p.reporter.update(activity="settling claims")
+            chores.settle(view, self._window_end(view))
+        elif view.phase is Phase.OUTER:
+            self._outer(view)
+        else:
+            self._outer_window(view)
+
+    # --- training ---
+
+    def _train(self, view: RoundView) -> None:
+        p = self._p
+        p.records.reclaim(view, p.chores)
+        own = view.own(self._me, ClaimKind.TRAIN)
+        if own is not None:
+            p.prover.sent(own.claim)
+            p.reporter.update(activity="claim posted, waiting for the window")
+            return
+        if self._seconds_left(view) <= 0:
+            p.reporter.update(activity="waiting for the next round")
+            return
+        work = self._work(view)
+        known = p.store.own_claim(view.number, ClaimKind.TRAIN)
+        if known is None:
+            p.reporter.update(activity="training", steps=work.steps)
+            self._stepped_at = self._clock()
+            state = p.inner.run(work, lambda leaf: self._leaf(view, leaf), lambda: self._keep_training(view))
+            steps = state.step
+            if p.stop.is_set() or steps == 0:
+                return
+        else:
+            steps = 0
+        p.reporter.update(activity="publishing")
+        claim = p.prover.train_claim(view, work, steps)
+        p.prover.publish(claim, work, p.states.path(view.number))
+        p.reporter.update(activity="posting the claim")
+        if p.chores.attempt(lambda: p.contracts.registry.post(claim), "WrongPhase"):
+            p.prover.sent(claim)
+
+    def _work(self, view: RoundView) -> RoundWork:
+        start = self._state(view)
+        task = Task(view.info.randomness, bytes.fromhex(self._me[2:]))
+        wanted = self._p.settings.round_steps or inner_steps(max(1, len(view.uris)))
+        return RoundWork(view.number, task, start.weights, min(wanted, self._parameters.max_steps))
+
+    def _leaf(self, view: RoundView, leaf: StepLeaf) -> None:
+        now, tokens = self._p.reporter.now, self._p.workshop.config.tokens_per_step
+        at = self._clock()
+        elapsed, self._stepped_at = at - self._stepped_at, at
+        speed = tokens / elapsed if elapsed > 0 else 0.0
+        smooth = speed if now.tokens_per_s == 0.0 else 0.9 * now.tokens_per_s + 0.1 * speed
+        self._p.reporter.update(
+            step=leaf.step + 1, loss=loss_value(leaf.loss_bits), tokens=now.tokens + tokens, tokens_per_s=smooth
+        )
+
+    def _keep_training(self, view: RoundView) -> bool:
+        return not self._p.stop.is_set() and self._seconds_left(view) > 0
+
+    def _seconds_left(self, view: RoundView) -> float:
+        """Seconds of training before the claim has to be published and posted."""
+        margin = max(POST_SECONDS, self._parameters.train_time // POST_SHARE)
+        passed = self._clock() - self._seen_at
+        return view.info.claim_deadline - margin - view.block.timestamp - passed
+
+    # --- audit ---
+
+    def _audit(self, view: RoundView) -> None:
+        p, end = self._p, self._window_end(view)
+        suspect = p.audits.next(view, end)
+        if suspect is None:
+            p.reporter.update(activity="waiting for the window to close")
+            return
+        p.reporter.update(activity=f"auditing {suspect.node}")
+        finding = p.audits.look(view, suspect, self._state(view), end)
+        if finding is not None:
+            wrong = p.reporter.now.audits_failed + (finding.step is not None)
+            p.reporter.update(audits=p.reporter.now.audits + 1, audits_failed=wrong)
+
+    def _window_end(self, view: RoundView) -> int:
+        if view.phase in (Phase.OUTER, Phase.OUTER_WINDOW):
+            return view.info.outer_deadline
+        return view.info.claim_deadline + self._parameters.window
+
+    # --- outer step ---
+
+    def _outer(self, view: RoundView) -> None:
+        p = self._p
+        p.reporter.update(activity="taking the outer step")
+        computed = self._computed(view)
+        if p.chores.turn(view, "outer"):
+            claim = p.prover.outer_claim(view, computed.root)
+            lost_race = ("WrongPhase", "SlotBusy", "LostThisRound")
+            if p.chores.attempt(lambda: p.contracts.registry.post(claim), *lost_race):
+                p.prover.sent(claim)
+
+    def _outer_window(self, view: RoundView) -> None:
+        p = self._p
+        p.reporter.update(activity="waiting for the outer step to become final")
+        p.outer.require_same(view, self._computed(view))
+        p.chores.settle(view, self._window_end(view))
+
+    def _computed(self, view: RoundView) -> NextState:
+        if self._next is None or self._next[0] != view.number:
+            computed = self._p.outer.next_state(view, self._state(view))
+            self._p.states.save(view.number + 1, computed.root, computed.state)
+            self._next = (view.number, computed)
+        return self._next[1]
+
+    # --- between rounds ---
+
+    def _finish(self, view: RoundView) -> None:
+        p = self._p
+        if view.number in (0, self._closed):
+            return
+        own = view.own(self._me, ClaimKind.TRAIN)
+        if p.settings.auto_collect and p.contracts.emission.collectable(self._me) + p.contracts.staking.credit_of(
+            self._me
+        ):
+            p.reporter.update(activity="collecting rewards")
+            amount = p.chores.collect()
+            p.reporter.update(collected_wei=p.reporter.now.collected_wei + amount)
+        if own is not None and own.state is ClaimState.FINAL and not p.contracts.emission.accrued_of(self._me):
+            p.records.paid(own)
+        self._closed = view.number
+        self._measure(view)
+        done = p.reporter.now.rounds_done + 1
+        p.reporter.update(activity="round closed", rounds_done=done, claims=p.records.rows())
+
+    def _measure(self, view: RoundView) -> None:
+        root = self._p.contracts.registry.global_root()
+        state = self._p.states.own(view.number + 1, root)
+        if state is not None:
+            loss = self._p.workshop.heldout_loss(state.weights)
+            log.info("round closed", round=view.number, heldout_loss=round(loss, 4), claims=len(view.finals))
+            self._p.reporter.update(heldout_loss=loss)
+
+    def _state(self, view: RoundView) -> GlobalState:
+        """The global state that the round starts from."""
+        if self._start is None or self._start[0] != view.number:
+            p, root = self._p, view.info.start_root
+            state = p.states.own(view.number, root)
+            if state is None:
+                p.reporter.update(activity="fetching the global state")
+                peers = [uri for node, uri in view.uris.items() if node != self._me]
+                state = p.states.fetch(view.number, root, peers)
+            p.prover.publish_global(view.number, p.states.path(view.number))
+            p.states.drop_before(view.number)
+            p.audits.auditor.drop_before(view.number)
+            self._start = (view.number, state)
+        return self._start[1]
+
+    def _report(self, view: RoundView) -> None:
+        nodes = max(1, len(view.uris))
+        mode = "solo" if nodes == 1 else "async"
+        why = "no other node has announced itself" if nodes == 1 else f"{nodes} nodes, no quorum to join yet"
+        ends = {
+            Phase.TRAIN: view.info.claim_deadline,
+            Phase.WINDOW: view.info.claim_deadline + self._parameters.window,
+            Phase.OUTER_WINDOW: view.info.outer_deadline,
+        }
+        changed = view.number != self._p.reporter.now.round
+        self._p.reporter.update(
+            mode=mode,
+            why=why,
+            block=view.block.number,
+            round=view.number,
+            phase=view.phase.name.lower(),
+            phase_ends=ends.get(view.phase, 0),
+            nodes=nodes,
+            step=0 if changed else self._p.reporter.now.step,
+            claims=self._p.records.rows(),
+        )
