@@ -50,7 +50,7 @@ def run_checks(settings: Settings) -> Iterator[Line]:
     """All findings, cheapest first; a later check is left out where an earlier one makes it meaningless."""
     yield _python()
     yield _torch()
-    yield _kernels()
+    yield _kernels(settings)
     yield _disk(settings)
     yield _dataset(settings)
     yield from _keystore(settings)
@@ -88,15 +88,14 @@ def _pinned_torch() -> str | None:
     return exact[0] if exact else None
 
 
-def _kernels() -> Line:
+def _kernels(settings: Settings) -> Line:
+    # torch takes seconds to import, and the checks before this one do not need it.
+    arithmetic = importlib.import_module("consensus.arithmetic")
     errors = importlib.import_module("consensus.errors")
-    choose = getattr(importlib.import_module("consensus.arithmetic"), "choose_engine", None)
-    if choose is None:
-        return Line("kernels", Verdict.FAIL, "this installation has none", "Install the whole package again.")
     try:
-        engine = choose()
-    except errors.ConsensusError as error:
-        return Line("kernels", Verdict.FAIL, str(error), getattr(error, "hint", ""))
+        engine = arithmetic.choose_engine(settings.threads or 0, settings.max_isa)
+    except errors.KernelError as error:
+        return Line("kernels", Verdict.FAIL, error.message, error.hint)
     return Line("kernels", Verdict.OK, f"{engine.name} passed its self-check")
 
 

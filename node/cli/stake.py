@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from node.chain.contracts import Contracts
+from node.chain.types import ClaimState
 from node.chain.units import format_time, format_units, parse_neuro
 from node.cli.context import Format, FormatOption, PasswordOption, YesOption, print_json, print_table
 from node.cli.session import own_address, read_contracts, settings_of, signing_contracts
@@ -55,6 +56,7 @@ def thaw(
     """
     wei = parse_neuro(amount)
     contracts = signing_contracts(settings_of(ctx), password_file, yes)
+    _free_bond(contracts, wei)
     contracts.staking.thaw(wei)
     ends = contracts.staking.account_of(contracts.client.address).thaw_ends
     _done(contracts, f"Thawing {format_units(wei)} until {format_time(ends)}.")
@@ -97,6 +99,14 @@ def status(
         shown = format_time(value) if name == "thaw_ends" and value else format_units(value) if "wei" in name else value
         table.add_row(name.removesuffix("_wei").replace("_", " "), str(shown))
     print_table(table)
+
+
+def _free_bond(contracts: Contracts, wei: int) -> None:
+    """Release the bond of a claim that is final already, when the thaw needs it: the registry keeps it for the next."""
+    address = contracts.client.address
+    bond_is_idle = contracts.registry.claim_of(address).state is ClaimState.FINAL
+    if bond_is_idle and contracts.staking.account_of(address).free < wei:
+        contracts.registry.release_bond()
 
 
 def _figures(contracts: Contracts, account: str) -> dict[str, int]:
