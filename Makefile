@@ -1,0 +1,72 @@
+# Everything from a fresh clone: `make demo`, `make test`. Needs Linux, Python >= 3.11, Node >= 20 and make; a C compiler
+# is used where there is one.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .stamps
+WORKERS ?= 2
+NATIVE := $(wildcard consensus/arithmetic/native/*.c consensus/arithmetic/native/*.inc)
+SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.sol' 2>/dev/null)
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: help setup demo test test-contracts test-python test-install bench-exact lint lock clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
+
+setup: $(STAMPS)/package $(STAMPS)/npm ## virtual environment, compiled kernels, contract toolchain
+
+demo: $(STAMPS)/package $(STAMPS)/npm ## a network of three honest nodes and a cheat; writes demo-report.json
+	$(BIN)/python -m node.demo
+
+test: test-contracts test-python ## every test
+
+test-contracts: $(STAMPS)/contracts
+	forge test
+
+test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts
+	$(BIN)/python -m pytest -q -n $(WORKERS) --durations=10
+
+test-install: $(STAMPS)/package ## install the package elsewhere and run it from there
+	$(BIN)/python -m pytest -q tests/install -m install
+
+bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
+	$(BIN)/python bench/exact.py
+
+lint: $(STAMPS)/package $(STAMPS)/contracts ## every linter, and what is generated is up to date
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	forge fmt --check
+	FOUNDRY_OUT=$(STAMPS)/lint/out FOUNDRY_CACHE_PATH=$(STAMPS)/lint/cache forge lint  # it overwrites artefacts
+	$(BIN)/python tools/export_artifacts.py --check
+
+lock: ## write requirements.lock anew from pyproject.toml
+	$(BIN)/python tools/lock.py
+
+clean: ## remove everything that was built or installed
+	rm -rf .venv node_modules $(STAMPS) contracts/out contracts/cache build .demo
+	find consensus -name '*.so' -delete
+
+$(STAMPS)/python: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/package: $(STAMPS)/python pyproject.toml $(NATIVE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(STAMPS)/npm: package.json package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
+	  || { echo "Node.js 20 or newer is needed for the development chain and the contracts"; exit 1; }
+	npm install --no-save --no-audit --no-fund --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/contracts: $(STAMPS)/npm foundry.toml $(SOLIDITY)
+	forge build --quiet
+	@touch $@
