@@ -17,7 +17,7 @@ from consensus.model.config import PRESETS
 from consensus.training.step import TrainState
 from economics.networks import DEVNET
 from economics.units import Seconds
-from node.chain import events
+from node.chain import events, keeper
 from node.chain.types import ClaimState
 from node.data.dataset import Dataset
 from node.demo.network import DemoNetwork, Member
@@ -28,10 +28,10 @@ from node.training.work import Task, Workshop
 
 pytestmark = pytest.mark.process
 
-STEPS = 300
+STEPS = 200
 PATIENCE_SECONDS = 120
-SLOW_WINDOW = replace(DEVNET, train_time=Seconds(30), window=Seconds(15))
-"""Long enough for a process to start again within each phase."""
+SLOW = replace(DEVNET, train_time=Seconds(3_600), window=Seconds(3_600), thaw=Seconds(36_000))
+"""No phase ends while a process starts, however slow the machine: the test moves the chain's clock."""
 
 
 def await_(what: str, condition: Callable[[], bool], member: Member) -> None:
@@ -58,9 +58,9 @@ def leaves(home: Path) -> list[tuple[int, bytes]]:
         return []
 
 
-def in_window(home: Path) -> bool:
-    now = read_snapshot(home)
-    return now is not None and not now.stopped and now.phase == "window"
+def in_phase(member: Member, phase: str) -> bool:
+    now = read_snapshot(member.home)
+    return now is not None and not now.stopped and now.phase == phase
 
 
 def kill(member: Member) -> None:
@@ -74,7 +74,7 @@ def test_kill_9_loses_no_committed_step_and_never_makes_a_second_claim(tmp_path:
         running = network.start_chain()
         network.build_data()
         shop = Workshop(PRESETS["tiny"], choose_engine(threads=1), Dataset.open(network.data))
-        contracts = network.deploy(running, shop.genesis(), SLOW_WINDOW)
+        contracts = network.deploy(running, shop.genesis(), SLOW)
         alice = network.add("alice", "honest", running, round_steps=STEPS)
         network.stake(contracts)
         ledger = Ledger(contracts, network.deployment().block)
@@ -98,13 +98,17 @@ def test_kill_9_loses_no_committed_step_and_never_makes_a_second_claim(tmp_path:
         assert [(leaf.step, leaf.state_root) for leaf in true[: len(committed)]] == committed
         assert claim.trace_root == Trace(true).root()
 
+        keeper.rpc(running.port, "evm_increaseTime", SLOW.train_time + 1)
         alice.start()
-        await_("the window", lambda: in_window(alice.home), alice)
+        await_("the window", lambda: in_phase(alice, "window"), alice)
         assert alice.process is not None
         alice.process.send_signal(signal.SIGINT)
         assert alice.process.wait(60) == 0
 
+        keeper.rpc(running.port, "evm_increaseTime", SLOW.window + 1)
         alice.start()
+        await_("the outer step", lambda: in_phase(alice, "outer_window"), alice)
+        keeper.rpc(running.port, "evm_increaseTime", SLOW.window + 1)
         assert alice.process is not None
         assert alice.process.wait(PATIENCE_SECONDS) == 0, (alice.home / "node.log").read_text()[-2000:]
         posted = [
