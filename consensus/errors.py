@@ -28,3 +28,7 @@ class ClaimError(CommitmentError):
 
 class OuterStepError(ConsensusError):
     """Updates from which no next global state follows."""
+
+
+class ProgramError(ConsensusError):
+    """A step that is no program of the exact ops, or a program that does not hold together."""

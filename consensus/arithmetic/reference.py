@@ -195,22 +195,31 @@ class Reference:
             out.copy_(out + part if accumulate else part)
 
     def cross_entropy(self, logits: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, int]:
+        gradient, total = self.cross_entropy_sum(logits, targets, scale)
+        return gradient, int(total)
+
+    def cross_entropy_sum(self, logits: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """As ``cross_entropy``, the sum still a tensor (int64, no dimensions), so that a graph can hold it."""
         u = logits * numbers.LOG2E
         index = targets.reshape(-1, 1).to(torch.int64)
         p, top, z = softmax2(u, None)
         at_target = u.gather(1, index)
         loss = (log2_pos(z) + (top - at_target)) * numbers.LN2
         loss = torch.where(loss < numbers.LOSS_MAX, loss, numbers.LOSS_MAX)
-        total = int(torch.round(loss * 65536.0).to(torch.int64).sum())
+        total = torch.round(loss * 65536.0).to(torch.int64).sum()
         p = p.scatter(1, index, p.gather(1, index) - 1.0)
         return p * scale, total
 
     def adamw(self, w: Tensor, m: Tensor, v: Tensor, g: Tensor, c: AdamWConstants) -> bool:
+        self.adamw_update(w, m, v, g, c)
+        return bool(torch.isfinite(w).all())
+
+    def adamw_update(self, w: Tensor, m: Tensor, v: Tensor, g: Tensor, c: AdamWConstants) -> None:
+        """As ``adamw``, without a look at the result."""
         m.copy_(m * c.beta1 + g * c.one_minus_beta1)
         v.copy_(v * c.beta2 + (g * g) * c.one_minus_beta2)
         update = divide(m * c.correct1, square_root(v * c.correct2) + c.eps)
         w.copy_(w * c.decay - update * c.lr)
-        return bool(torch.isfinite(w).all())
 
 
 def causal(length: int) -> Tensor:

@@ -1,0 +1,108 @@
+"""Collects the ops of a program: equal ops become one, and what no output needs is dropped."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+
+from consensus.errors import ProgramError
+from consensus.program.ops import DType, Kind, Op, Program
+from consensus.program.views import View
+
+SHORT_REDUCTION = 16
+"""A reduction over more elements than this reads them next to each other, so that a judge opens few leaves."""
+
+
+class Builder:
+    """Ops in the order they were first needed."""
+
+    def __init__(self) -> None:
+        self._ops: list[Op] = []
+        self._seen: dict[bytes, int] = {}
+
+    def add(self, op: Op) -> int:
+        """The index of this op, an earlier one where an equal op is there already."""
+        key = op.encode()
+        if key not in self._seen:
+            self._seen[key] = len(self._ops)
+            self._ops.append(op)
+        return self._seen[key]
+
+    def input(self, name: str, dtype: DType, shape: Sequence[int]) -> View:
+        """A tensor that the program is given."""
+        return self._dense(Op(Kind.INPUT, dtype, tuple(shape), name=name))
+
+    def map(
+        self, kind: Kind, dtype: DType, shape: Sequence[int], parts: Sequence[View], attributes: tuple[int, ...] = ()
+    ) -> View:
+        """An op that works element by element, its operands spread to ``shape``."""
+        operands = tuple(part.broadcast(shape).operand() for part in parts)
+        return self._dense(Op(kind, dtype, tuple(shape), operands, attributes=attributes))
+
+    def reduce(
+        self, kind: Kind, dtype: DType, shape: Sequence[int], parts: Sequence[View], extent: Sequence[int]
+    ) -> View:
+        """An op over the last dimensions of its operands, whose shapes are ``shape`` then ``extent``."""
+        whole = (*shape, *extent)
+        if any(part.shape != whole for part in parts):
+            raise ProgramError(f"{kind.name} over {whole} was given shapes {[part.shape for part in parts]}")
+        return self._dense(Op(kind, dtype, tuple(shape), tuple(p.operand() for p in parts), tuple(extent)))
+
+    def gather(self, table: View, dim: int, index: View, shape: Sequence[int]) -> View:
+        """Elements of ``table``; ``index``, spread to ``shape``, says where along ``dim``. The other dimensions of
+        ``table`` are those of ``shape``."""
+        start = replace(
+            table,
+            shape=tuple(shape),
+            strides=tuple(0 if i == dim else s for i, s in enumerate(table.strides)),
+        )
+        attributes = (table.strides[dim], table.shape[dim])
+        operands = (start.operand(), index.broadcast(shape).operand())
+        return self._dense(Op(Kind.GATHER, table.held, tuple(shape), operands, attributes=attributes))
+
+    def copy(self, view: View) -> View:
+        """A dense tensor of the same elements; the view itself where it is dense already."""
+        if (
+            view.source is not None
+            and view.is_dense
+            and view.offset == 0
+            and self._ops[view.source].shape == view.shape
+        ):
+            return view
+        out = self._dense(Op(Kind.COPY, view.held, view.shape, (view.operand(),)))
+        return replace(out, dtype=view.dtype, widened=view.widened)
+
+    def rows(self, view: View) -> View:
+        """A view whose last dimension lies in memory in one piece."""
+        return view if view.shape[-1] <= SHORT_REDUCTION or view.strides[-1] == 1 else self.copy(view)
+
+    def finish(self, outputs: dict[str, View]) -> Program:
+        """The program of what these need, renumbered."""
+        wanted = {name: self.copy(view).source for name, view in outputs.items()}
+        needed: set[int] = set()
+        waiting = [at for at in wanted.values() if at is not None]
+        while waiting:
+            at = waiting.pop()
+            if at not in needed:
+                needed.add(at)
+                waiting += [o.source for o in self._ops[at].operands if o.source is not None]
+        number = {old: new for new, old in enumerate(sorted(needed))}
+        ops = tuple(_renumber(self._ops[old], number) for old in sorted(needed))
+        return Program(ops, {name: number[at] for name, at in wanted.items() if at is not None})
+
+    def _dense(self, op: Op) -> View:
+        return View.dense(self.add(op), op.dtype, op.shape)
+
+
+def _renumber(op: Op, number: dict[int, int]) -> Op:
+    moved = (o if o.source is None else replace(o, source=number[o.source]) for o in op.operands)
+    return replace(op, operands=tuple(moved))
+
+
+def bits_of(value: float | int | bool, dtype: DType) -> int:
+    """The bits of a constant; raises ProgramError where fp32 does not hold it."""
+    if dtype is not DType.FLOAT32:
+        return int(value) & (2**64 - 1)
+    packed = struct.pack("<f", value)
+    if struct.unpack("<f", packed)[0] != value:
+        raise ProgramError(f"the constant {value!r} is no fp32 number")
+    return int.from_bytes(packed, "little")

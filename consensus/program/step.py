@@ -1,0 +1,75 @@
+"""The training step of an architecture as a program."""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from consensus.arithmetic.engine import AdamWConstants
+from consensus.arithmetic.numbers import round32
+from consensus.arithmetic.reference import Reference
+from consensus.model.config import ModelConfig
+from consensus.model.gpt import loss_and_grads, pack
+from consensus.program.capture import capture
+from consensus.program.ops import Program
+from consensus.training.optimizer import AdamW
+
+SCHEDULE = ("correct1", "correct2", "lr", "decay")
+"""The constants of AdamW that change from step to step: input ``schedule``, in this order."""
+PARTS = ("weights", "m", "v")
+
+
+class _Captured(Reference):
+    """The definition, without looks at values that do not exist while a graph is captured."""
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, Any]:
+        return self.cross_entropy_sum(logits, targets, scale)
+
+    def adamw(self, w: Tensor, m: Tensor, v: Tensor, g: Tensor, c: AdamWConstants) -> bool:
+        self.adamw_update(w, m, v, g, c)
+        return True
+
+
+def schedule_row(optimizer: AdamW, step: int) -> Tensor:
+    """Input ``schedule`` of the 0-based ``step``, fp32 [4]."""
+    constants = optimizer.constants(step)
+    return torch.tensor([getattr(constants, name) for name in SCHEDULE], dtype=torch.float32)
+
+
+@cache
+def step_program(config: ModelConfig, optimizer: AdamW | None = None) -> Program:
+    """Inputs and outputs: ``weights/NAME``, ``m/NAME``, ``v/NAME``. Further inputs: ``tokens`` int32 [batch, seq + 1]
+    and ``schedule``; further output: ``loss``, the fp32 mean in nats. Takes seconds; kept for the process."""
+    chosen = optimizer or AdamW()
+    shapes = config.shapes()
+    given = {f"{part}/{name}": torch.empty(shape) for part in PARTS for name, shape in shapes.items()}
+    given["tokens"] = torch.empty(config.batch, config.seq_len + 1, dtype=torch.int32)
+    given["schedule"] = torch.empty(len(SCHEDULE))
+    return capture(lambda inputs: _step(config, chosen, inputs), given)
+
+
+def _step(config: ModelConfig, optimizer: AdamW, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    engine = _Captured()
+    weights, m, v = ({n: inputs[f"{part}/{n}"].clone() for n in config.shapes()} for part in PARTS)
+    grads = {name: torch.empty_like(w) for name, w in weights.items()}
+    packed = pack(engine, weights)
+    total: Any = 0
+    for at in range(0, config.batch, config.micro_batch):
+        rows = inputs["tokens"][at : at + config.micro_batch]
+        batch = (rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
+        scale = round32(1.0 / config.tokens_per_step)
+        total = total + loss_and_grads(engine, config, weights, packed, batch, scale, grads, at > 0)
+    constants = _constants(optimizer, inputs["schedule"])
+    for name, w in weights.items():
+        engine.adamw(w, m[name], v[name], grads[name], constants)
+    loss = total.to(torch.float32) * round32(1.0 / (config.tokens_per_step * 65536.0))
+    named = zip(PARTS, (weights, m, v), strict=True)
+    return {"loss": loss} | {f"{part}/{name}": t for part, tensors in named for name, t in tensors.items()}
+
+
+def _constants(optimizer: AdamW, schedule: Tensor) -> AdamWConstants:
+    fixed = optimizer.constants(0)
+    moving: Any = {name: schedule[i] for i, name in enumerate(SCHEDULE)}
+    kept = {name: getattr(fixed, name) for name in fixed.__slots__ if name not in SCHEDULE}
+    return AdamWConstants(**kept, **moving)
