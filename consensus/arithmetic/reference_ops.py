@@ -37,8 +37,8 @@ ELEMENTWISE: Final[dict[str, Elementwise]] = {
 
 
 def largest(x: Tensor, extent: int) -> Tensor:
-    """Maximum over the last ``extent`` dimensions."""
-    return x.amax(tuple(range(-extent, 0)))
+    """Maximum over the last ``extent`` dimensions; a largest zero is +0, whichever sign the processor's order keeps."""
+    return x.amax(tuple(range(-extent, 0))) + 0.0
 
 
 def integer_sum(x: Tensor, extent: int) -> Tensor:

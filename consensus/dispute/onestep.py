@@ -21,6 +21,7 @@ NAN: Final = 0x7FC00000
 """The one NaN: processors choose its sign and payload, so every NaN result is this one."""
 
 _I32: Final = 2**31
+_INTEGER_BITS: Final = {DType.INT16: 16, DType.INT32: 32, DType.INT64: 64}
 
 
 def element(op: Op, index: int, read: Read) -> int:
@@ -31,7 +32,10 @@ def element(op: Op, index: int, read: Read) -> int:
     """
     if op.kind is Kind.INPUT:
         raise ProgramError(f"input {op.name} is given, not computed")
-    at = unravel(index, op.shape)
+    return _wrap(_element(op, unravel(index, op.shape), read), op.dtype)
+
+
+def _element(op: Op, at: tuple[int, ...], read: Read) -> int:
     if op.kind is Kind.IOTA:
         return at[0]
     if op.kind is Kind.STACK:
@@ -101,7 +105,7 @@ def _largest(op: Op, at: tuple[int, ...], read: Read) -> int:
         best = one if best is None else max(best, one)
     if best is None:
         raise ProgramError("the maximum of nothing")
-    return _bits(np.float32(best))
+    return _bits(np.float32(best)) if best else 0  # a largest zero is +0: processors differ in which sign they keep
 
 
 def _sum(op: Op, at: tuple[int, ...], read: Read) -> int:
@@ -141,13 +145,22 @@ def _root(x: np.float32) -> np.float32:
 
 def _integer(op: Op, bits: int) -> int:
     number = _number(bits)
-    least = {DType.INT16: -(2**15), DType.INT32: -_I32, DType.INT64: -(2**63)}[op.dtype]
+    least = -(1 << (_INTEGER_BITS[op.dtype] - 1))
     return int(number) if least <= number < -least else least
 
 
 def _signed(bits: int) -> int:
     bits &= 0xFFFFFFFF
     return bits - 2**32 if bits & _I32 else bits
+
+
+def _wrap(number: int, dtype: DType) -> int:
+    """What memory keeps of a result: integers modulo their width, floats and booleans as they are."""
+    if dtype not in _INTEGER_BITS:
+        return number
+    width = _INTEGER_BITS[dtype]
+    number &= (1 << width) - 1
+    return number - (1 << width) if number >> (width - 1) else number
 
 
 def _from_integer(number: int) -> int:

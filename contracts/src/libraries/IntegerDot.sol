@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title IntegerDot
-/// @notice Dot product of two rows of 12-bit integers.
+/// @notice Dot product of two rows of 16-bit integers, fast where they have 12 bits.
 /// @dev A row is committed as little-endian int16, contiguous along the contracted dimension: at most 512 terms, one
 /// 1,024-byte leaf.
 ///
@@ -13,9 +13,6 @@ pragma solidity 0.8.37;
 library IntegerDot {
     /// @notice Thrown when the rows differ in length, end within a term or hold more than 512.
     error RowLength(uint256 left, uint256 right);
-
-    /// @notice Thrown when a term is outside -2048 to 2047.
-    error TermRange();
 
     /// @notice Most bytes of a row.
     uint256 internal constant MAX_BYTES = 1024;
@@ -37,7 +34,9 @@ library IntegerDot {
     uint256 private constant FIELDS_8 = 0x00000000ffffffff00000000ffffffff00000000000000000000000000000000;
     uint256 private constant FIELDS_10 = 0xffffffff00000000ffffffff0000000000000000000000000000000000000000;
 
-    /// @notice The sum of a[k] * b[k], exact, between -2^31 and 2^31; 0 for empty rows.
+    /// @notice The sum of a[k] * b[k], exact; 0 for empty rows.
+    /// @dev Quantised rows have terms from -2047 to 2047. A row that somebody else committed may hold anything, and must be
+    /// judged all the same: it takes one multiplication a term.
     /// @param a Left row, int16 little-endian.
     /// @param b Right row of the same length.
     function dot(bytes calldata a, bytes calldata b) internal pure returns (int256 total) {
@@ -79,6 +78,17 @@ library IntegerDot {
             // (x - 2048)(y - 2048) = xy - 2048 (x + y) + 2^22, 16 times a word.
             total := sub(add(total, shl(21, padded)), shl(11, sums))
         }
-        if (over & OVER != 0) revert TermRange();
+        if (over & OVER != 0) return _wide(a, b);
+    }
+
+    function _wide(bytes calldata a, bytes calldata b) private pure returns (int256 total) {
+        for (uint256 at = 0; at < a.length; at += 2) {
+            total += _term(a, at) * _term(b, at);
+        }
+    }
+
+    function _term(bytes calldata row, uint256 at) private pure returns (int256) {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return int16(uint16(uint8(row[at])) | (uint16(uint8(row[at + 1])) << 8));
     }
 }
