@@ -23,7 +23,11 @@ contract OneStepOps {
     }
 
     /// @notice Where each operand reads term `term` of element `index`; 0 for a constant.
-    function places(bytes calldata descriptor, uint256 index, uint256 term) external pure returns (uint256[] memory at) {
+    function places(bytes calldata descriptor, uint256 index, uint256 term)
+        external
+        pure
+        returns (uint256[] memory at)
+    {
         OpCode.Op memory op = OpCode.parse(descriptor);
         at = new uint256[](op.operands.length);
         for (uint256 i = 0; i < at.length; ++i) {
