@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts test-python test-install bench-exact lint lock clean
+.PHONY: help setup demo test test-contracts snapshots test-python test-install bench-exact lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -24,7 +24,10 @@ demo: $(STAMPS)/package $(STAMPS)/npm ## a network of three honest nodes and a c
 test: test-contracts test-python ## every test
 
 test-contracts: $(STAMPS)/contracts
-	forge test
+	forge test --gas-snapshot-check=true --gas-snapshot-emit=false
+
+snapshots: $(STAMPS)/contracts ## write the gas figures in contracts/snapshots anew
+	forge test --gas-snapshot-check=false
 
 test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts
 	$(BIN)/python -m pytest -q -n $(WORKERS) --durations=10
