@@ -28,6 +28,8 @@ ELEMENTWISE: Final[dict[str, Elementwise]] = {
     "AS_FLOAT": lambda x: x.contiguous().view(torch.float32),
     "INT_ADD": torch.add,
     "INT_SUB": torch.sub,
+    "INT_MUL": torch.mul,
+    "INT_DIV": lambda a, b: torch.div(a, b, rounding_mode="floor"),
     "INT_GE": torch.ge,
     "INT_EQ": torch.eq,
     "SHL": torch.bitwise_left_shift,

@@ -185,6 +185,8 @@ _ELEMENTWISE: Final[dict[Kind, Callable[..., int]]] = {
     Kind.AS_FLOAT: lambda x: x & 0xFFFFFFFF,
     Kind.INT_ADD: lambda a, b: a + b,
     Kind.INT_SUB: lambda a, b: a - b,
+    Kind.INT_MUL: lambda a, b: a * b,
+    Kind.INT_DIV: lambda a, b: a // b if b else 0,
     Kind.INT_GE: lambda a, b: int(a >= b),
     Kind.INT_EQ: lambda a, b: int(a == b),
     Kind.SHL: lambda x, by: _signed(x << by),

@@ -1,6 +1,6 @@
 """What each PyTorch operation means in the op set. ``HANDLERS`` is the closed list: nothing else can be captured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import getitem
@@ -64,6 +64,13 @@ def _compare(on_floats: Kind, on_integers: Kind | None, b: Builder, out: Any, *v
     if kind is None:
         raise ProgramError(f"{on_floats.name} of {dtype.name}")
     return b.map(kind, DType.BOOL, tuple(out.shape), parts)
+
+
+def _floor_division(b: Builder, out: Any, *values: View | Number, rounding_mode: str = "") -> View:
+    parts, dtype = _operands(values)
+    if rounding_mode != "floor" or dtype not in _INTEGERS:
+        raise ProgramError("a division that rounds takes integers and rounds down")
+    return b.map(Kind.INT_DIV, dtype, tuple(out.shape), parts)
 
 
 def _where(b: Builder, out: Any, condition: View, yes: View, no: View) -> View:
@@ -133,20 +140,20 @@ def _narrow(b: Builder, x: View) -> View:
     return b.map(Kind.TO_INT, DType.INT16, x.shape, (replace(x, widened=EXACT),))
 
 
-def _largest(b: Builder, out: Any, x: View, dims: list[int], keep: bool = False) -> View:
+def _largest(b: Builder, out: Any, x: View, dims: Sequence[int] = (), keep: bool = False) -> View:
     if x.dtype is not DType.FLOAT32:
         raise ProgramError(f"a maximum of {x.dtype.name}")
     return _over(Kind.MAX, DType.FLOAT32, b, out, x, dims)
 
 
-def _sum(b: Builder, out: Any, x: View, dims: list[int] | None = None, keep: bool = False, dtype: Any = None) -> View:
+def _sum(b: Builder, out: Any, x: View, dims: Sequence[int] = (), keep: bool = False, dtype: Any = None) -> View:
     if x.dtype not in _INTEGERS or out.dtype is not torch.int64:
         raise ProgramError(f"a sum of {x.dtype.name} into {out.dtype}: only integers add, into 64 bits")
-    return _over(Kind.INT_SUM, DType.INT64, b, out, x, list(range(len(x.shape))) if dims is None else dims)
+    return _over(Kind.INT_SUM, DType.INT64, b, out, x, dims)
 
 
-def _over(kind: Kind, dtype: DType, b: Builder, out: Any, x: View, dims: list[int]) -> View:
-    gone = {dim % len(x.shape) for dim in dims}
+def _over(kind: Kind, dtype: DType, b: Builder, out: Any, x: View, dims: Sequence[int]) -> View:
+    gone = {dim % len(x.shape) for dim in dims or range(len(x.shape))}
     kept = [dim for dim in range(len(x.shape)) if dim not in gone]
     turned = b.rows(x.permute([*kept, *sorted(gone)]))
     shape, extent = turned.shape[: len(kept)], turned.shape[len(kept) :]
@@ -258,7 +265,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     "aten.view.dtype": _bitcast,
     "aten.add.Tensor": partial(_arithmetic, Kind.ADD, Kind.INT_ADD),
     "aten.sub.Tensor": partial(_arithmetic, Kind.SUB, Kind.INT_SUB),
-    "aten.mul.Tensor": partial(_arithmetic, Kind.MUL, None),
+    "aten.rsub.Scalar": lambda b, out, x, number: _arithmetic(Kind.SUB, Kind.INT_SUB, b, out, number, x),
+    "aten.mul.Tensor": partial(_arithmetic, Kind.MUL, Kind.INT_MUL),
+    "aten.div.Tensor_mode": _floor_division,
     "aten.div.Tensor": partial(_arithmetic, Kind.DIV, None),
     "aten.round.default": partial(_arithmetic, Kind.ROUND, None),
     "aten.abs.default": partial(_arithmetic, Kind.ABS, None),

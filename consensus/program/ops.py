@@ -53,6 +53,8 @@ class Kind(IntEnum):
     DOT = 27
     GATHER = 28
     SUM_AT = 29
+    INT_MUL = 30
+    INT_DIV = 31
 
 
 class DType(IntEnum):

@@ -59,35 +59,52 @@ def weighted_mean(parts: Sequence[tuple[int, Tensor]]) -> Tensor:
     too_large = (2 * total + 1).bit_length() + UPDATE_BITS + 1 > TOTAL_BITS
     if not parts or too_large or any(weight < 1 for weight, _ in parts):
         raise OuterStepError("the weights of a mean are at least 1 and their sum stays below 2^32")
-    top = torch.stack([t.abs().amax() for _, t in parts]).amax()
-    if not bool(torch.isfinite(top)):
+    updates = [t for _, t in parts]
+    if not bool(torch.isfinite(_largest(updates))):
         raise OuterStepError("an update holds a value that is not finite")
-    if float(top) < _LEAST:
-        return torch.zeros_like(parts[0][1])
+    return mean_of(torch.tensor([weight for weight, _ in parts], dtype=torch.int64), updates)
+
+
+def mean_of(weights: Tensor, updates: Sequence[Tensor]) -> Tensor:
+    """The mean in tensor operations alone, as the outer step's program holds it; ``weights`` int64 [updates]."""
+    top = _largest(updates)
+    live = top >= _LEAST
     exponent = (top.view(torch.int32) >> 23) - 127
-    rate = ((UPDATE_BITS - exponent + 127) << 23).view(torch.float32)
-    grid = ((exponent - UPDATE_BITS + 127) << 23).view(torch.float32)
-    summed = torch.zeros(parts[0][1].shape, dtype=torch.int64)
-    for weight, t in parts:
-        summed = summed + torch.round(t * rate).to(torch.int64) * weight
-    mean = torch.div(summed * 2 + total, 2 * total, rounding_mode="floor")
+    rate = torch.where(live, ((UPDATE_BITS - exponent + 127) << 23).view(torch.float32), 0.0)
+    grid = torch.where(live, ((exponent - UPDATE_BITS + 127) << 23).view(torch.float32), 0.0)
+    summed = torch.zeros(updates[0].shape, dtype=torch.int64)
+    for at, t in enumerate(updates):
+        summed = summed + torch.round(t * rate).to(torch.int64) * weights[at]
+    total = weights.sum(dtype=torch.int64)
+    mean = torch.div(summed * 2 + total, total * 2, rounding_mode="floor")
     return mean.to(torch.float32) * grid
+
+
+def momentum_step(w: Tensor, velocity: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """One tensor's next weights and velocity: v' = momentum v + mean; w' = w - rate (mean + momentum v')."""
+    rate, momentum = _ratio(OUTER_RATE), _ratio(OUTER_MOMENTUM)
+    velocity = velocity * momentum + mean
+    return w - (mean + velocity * momentum) * rate, velocity
+
+
+def _largest(updates: Sequence[Tensor]) -> Tensor:
+    """The largest magnitude of all, row by row, so that no single maximum runs over a whole matrix."""
+    tops = [t.abs().amax(-1) if t.dim() else t.abs() for t in updates]
+    return torch.stack([top.amax() if top.dim() else top for top in tops]).amax()
 
 
 def outer_step(state: GlobalState, updates: Sequence[tuple[int, Mapping[str, Tensor]]]) -> GlobalState:
     """The next global state from (integer weight, update) pairs; ``state`` is left as it was.
 
-    v' = momentum v + mean; w' = w - rate (mean + momentum v'). Raises OuterStepError when there is no update, an
-    update is not finite or has other tensors, or a weight would leave the finite range.
+    Raises OuterStepError when there is no update, an update is not finite or has other tensors, or a weight would leave
+    the finite range.
     """
-    rate, momentum = _ratio(OUTER_RATE), _ratio(OUTER_MOMENTUM)
     weights, velocity = {}, {}
     for name, w in state.weights.items():
         if any(name not in update or update[name].shape != w.shape for _, update in updates):
             raise OuterStepError(f"an update does not hold {name} in the model's shape")
         mean = weighted_mean([(weight, update[name]) for weight, update in updates])
-        velocity[name] = state.velocity[name] * momentum + mean
-        weights[name] = w - (mean + velocity[name] * momentum) * rate
+        weights[name], velocity[name] = momentum_step(w, state.velocity[name], mean)
         if not bool(torch.isfinite(weights[name]).all()):
             raise OuterStepError(f"{name} would leave the finite range")
     return GlobalState(weights, velocity)

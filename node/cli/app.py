@@ -24,9 +24,9 @@ COMMANDS = (
     LazyCommand("data", "node.cli.data", "Training text: add, list, verify."),
     LazyCommand("run", "node.cli.run", "Run the node: train, claim, audit, be paid."),
     LazyCommand("status", "node.cli.status", "What the node does and why; --watch follows it."),
-    LazyCommand("audit", "node.cli.audit", "Recompute a claim of another node."),
     LazyCommand("rewards", "node.cli.rewards", "What was earned: list, claim."),
     LazyCommand("kernels", "node.cli.kernels", "The exact kernels of this machine and their self-check."),
+    LazyCommand("program", "node.cli.program", "The step as a flat list of exact ops, and what a contract can judge."),
     LazyCommand("config", "node.cli.config", "The settings in force and where each comes from."),
 )
 EXAMPLES = """Examples:

@@ -65,7 +65,7 @@ def test_every_kernel_that_was_built_here_is_built_there(installed: Path, tmp_pa
         capture_output=True,
         text=True,
     )
-    passed = [{row["name"] for row in json.loads(one.stdout) if row["passed"]} for one in (listed, here)]
+    passed = [{row["kernel"] for row in json.loads(one.stdout) if row["passed"]} for one in (listed, here)]
     assert passed[0] == passed[1]
 
 

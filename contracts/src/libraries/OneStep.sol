@@ -52,6 +52,8 @@ library OneStep {
     uint8 internal constant DOT = 27;
     uint8 internal constant GATHER = 28;
     uint8 internal constant SUM_AT = 29;
+    uint8 internal constant INT_MUL = 30;
+    uint8 internal constant INT_DIV = 31;
 
     uint8 private constant FLOAT32 = 4;
 
@@ -63,10 +65,10 @@ library OneStep {
     function element(OpCode.Op memory op, uint256 index, bytes[] calldata values) internal pure returns (uint256) {
         uint8 kind = op.kind;
         if (kind == IOTA) return index;
-        if (kind >= MAX && kind != GATHER) return _mask(_reduce(op, index, values), op.dtype);
+        if (op.extent.length != 0) return _mask(_reduce(op, index, values), op.dtype);
         if (kind == GATHER) return _mask(_value(op, 0, values), op.dtype);
         if (kind == STACK) return _mask(_value(op, op.first(index), values), op.dtype);
-        if (kind == 0 || kind > SUM_AT) revert NotJudged(kind);
+        if (kind == 0 || kind > INT_DIV || (kind >= MAX && kind <= SUM_AT)) revert NotJudged(kind);
         int256 a = _value(op, 0, values);
         int256 b = op.operands.length > 1 ? _value(op, 1, values) : int256(0);
         if (kind == WHERE) return _mask(a != 0 ? b : _value(op, 2, values), op.dtype);
@@ -112,7 +114,16 @@ library OneStep {
         if (kind == INT_SUB) return a - b;
         if (kind == INT_GE) return a >= b ? int256(1) : int256(0);
         if (kind == INT_EQ) return a == b ? int256(1) : int256(0);
+        if (kind == INT_MUL) return a * b;
+        if (kind == INT_DIV) return _floor(a, b);
         return kind == SHL ? a << uint256(b) : a >> uint256(b);
+    }
+
+    /// @dev Rounded down; 0 for a division by zero, which no program of ours does.
+    function _floor(int256 a, int256 b) private pure returns (int256 quotient) {
+        if (b == 0) return 0;
+        quotient = a / b;
+        if (a % b != 0 && (a < 0) != (b < 0)) quotient -= 1;
     }
 
     function _reduce(OpCode.Op memory op, uint256 index, bytes[] calldata values) private pure returns (int256 total) {

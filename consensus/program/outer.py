@@ -1,0 +1,37 @@
+"""The outer step of an architecture as a program, for a given number of final claims."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from consensus.model.config import ModelConfig
+from consensus.program.capture import capture
+from consensus.program.ops import Program
+from consensus.training.outer import mean_of, momentum_step
+
+
+def update_name(number: int, name: str) -> str:
+    """The input that holds a tensor of update ``number``, in the chain's order of final claims."""
+    return f"update{number:05d}/{name}"
+
+
+@cache
+def outer_program(config: ModelConfig, updates: int) -> Program:
+    """Inputs: ``weights/NAME`` and ``velocity/NAME`` (also outputs), ``update00000/NAME`` … and ``counts``, int64
+    [updates]: the integer weights of the updates."""
+    shapes = config.shapes()
+    parts = ("weights", "velocity")
+    given = {f"{part}/{name}": torch.empty(shape) for part in parts for name, shape in shapes.items()}
+    given |= {update_name(i, name): torch.empty(shape) for i in range(updates) for name, shape in shapes.items()}
+    given["counts"] = torch.empty(updates, dtype=torch.int64)
+
+    def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        out = {}
+        for name in shapes:
+            mean = mean_of(inputs["counts"], [inputs[update_name(i, name)] for i in range(updates)])
+            w, velocity = momentum_step(inputs[f"weights/{name}"], inputs[f"velocity/{name}"], mean)
+            out[f"weights/{name}"], out[f"velocity/{name}"] = w, velocity
+        return out
+
+    return capture(step, given)
