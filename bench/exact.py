@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=50, help="tiny steps behind each root (default 50)")
     parser.add_argument("--loss-steps", type=int, default=2000, help="tiny steps behind each loss (default 2000)")
-    parser.add_argument("--seeds", type=int, default=6, help="seeds of the loss comparison (default 6)")
+    parser.add_argument("--seeds", type=int, default=8, help="seeds of the loss comparison (default 8)")
     parser.add_argument("--pairs", type=int, default=7, help="timed steps of each side (default 7)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="compute threads (default all)")
     options = parser.parse_args()
