@@ -74,4 +74,4 @@ def test_a_whole_round_is_paid(installed: Path, tmp_path: Path) -> None:
     assert (made := ponw(installed, home, "init")).returncode == 0, made.stderr
     ran = ponw(installed, home, "--rpc-url", "embedded", "run", "--rounds", "1")
     assert ran.returncode == 0, ran.stderr
-    assert "collect rewards" in ran.stdout + ran.stderr
+    assert "claim 1: paid" in ran.stdout
