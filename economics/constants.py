@@ -45,6 +45,12 @@ THAW_TIME: Final = Seconds(16 * DAY)
 """Outlasts vote, grace and emergency vote, so no voter leaves before the outcome."""
 MAX_STEPS: Final = Steps(1_000)
 """Most steps that one claim may hold."""
+MAX_CLAIMS: Final = 16
+"""Most claims that one round takes: an outer step sums up at most so many."""
+CLOCK_EXTENSION: Final = Seconds(60)
+"""Least that a player of a dispute has for a move, so that no clock runs out by the other's last second."""
+MAX_DEMANDS: Final = 32
+"""Times that a challenger may make a prover reveal what it withholds."""
 
 # --- audits: share of claims by number of nodes in the network ---
 AUDIT_SHARES: Final = ((20, BasisPoints(10_000)), (100, BasisPoints(2_000)), (500, BasisPoints(500)))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from consensus.commitments import hashing, tree
 from consensus.errors import CommitmentError
+from economics.constants import LEAF_BYTES
 
 Tensorlike = torch.Tensor | NDArray[np.generic]
 TensorSet = Mapping[str, Tensorlike]
@@ -35,17 +36,39 @@ def tensor_root(tensor: Tensorlike | Buffer, threads: int = 0) -> bytes:
     return hashing.roots([tensor_bytes(tensor)], _threads(threads))[0]
 
 
+class RootBuilder:
+    """The tensor root of bytes that come in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._leaves: list[bytes] = []
+        self._rest = b""
+
+    def update(self, data: Buffer) -> None:
+        """Takes the next bytes."""
+        whole = self._rest + bytes(data)
+        end = len(whole) - len(whole) % LEAF_BYTES
+        self._leaves += [tree.leaf_hash(whole[at : at + LEAF_BYTES]) for at in range(0, end, LEAF_BYTES)]
+        self._rest = whole[end:]
+
+    def root(self) -> bytes:
+        """Root over all bytes so far, 32 bytes."""
+        return tree.root([*self._leaves, tree.leaf_hash(self._rest)] if self._rest else self._leaves)
+
+
 def describe(name: str, tensor: Tensorlike) -> bytes:
     """The head of a tensor's leaf in its set: ``name ‖ 0x00 ‖ dtype ‖ 0x00 ‖ ndim (u8) ‖ dims (u32 BE each)``.
 
     Raises CommitmentError on a name with a zero byte or a shape beyond the encoding.
     """
-    shape = tuple(tensor.shape)
+    return head(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+
+
+def head(name: str, dtype: str, shape: tuple[int, ...]) -> bytes:
+    """The same from the type's name and the shape."""
     if not name or "\0" in name:
         raise CommitmentError(f"a tensor cannot be called {name!r}")
     if len(shape) > _MAX_DIMS or any(size > _MAX_SIZE for size in shape):
         raise CommitmentError(f"tensor {name} has a shape beyond 255 dimensions of 32 bits")
-    dtype = str(tensor.dtype).removeprefix("torch.")
     dims = b"".join(size.to_bytes(4, "big") for size in shape)
     return name.encode() + b"\0" + dtype.encode() + b"\0" + bytes([len(shape)]) + dims
 

@@ -25,7 +25,8 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(_NODE + left + right).digest()
 
 
-def _level_up(hashes: Sequence[bytes]) -> list[bytes]:
+def level_up(hashes: Sequence[bytes]) -> list[bytes]:
+    """The level above: neighbours paired, an odd last one as it is."""
     above = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes) - 1, 2)]
     if len(hashes) % 2:
         above.append(hashes[-1])
@@ -38,7 +39,7 @@ def root(leaf_hashes: Sequence[bytes]) -> bytes:
         return EMPTY_ROOT
     level: Sequence[bytes] = leaf_hashes
     while len(level) > 1:
-        level = _level_up(level)
+        level = level_up(level)
     return level[0]
 
 
@@ -52,7 +53,7 @@ def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
         sibling = index ^ 1
         if sibling < len(level):
             proof.append(level[sibling])
-        level, index = _level_up(level), index // 2
+        level, index = level_up(level), index // 2
     return proof
 
 

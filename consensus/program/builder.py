@@ -15,13 +15,14 @@ SHORT_REDUCTION = 16
 class Builder:
     """Ops in the order they were first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: Sequence[str]) -> None:
+        self._inputs = inputs
         self._ops: list[Op] = []
         self._seen: dict[bytes, int] = {}
 
     def add(self, op: Op) -> int:
         """The index of this op, an earlier one where an equal op is there already."""
-        key = op.encode()
+        key = op.encode(lambda at: self._ops[at].size)
         if key not in self._seen:
             self._seen[key] = len(self._ops)
             self._ops.append(op)
@@ -87,7 +88,11 @@ class Builder:
                 waiting += [o.source for o in self._ops[at].operands if o.source is not None]
         number = {old: new for new, old in enumerate(sorted(needed))}
         ops = tuple(_renumber(self._ops[old], number) for old in sorted(needed))
-        return Program(ops, {name: number[at] for name, at in wanted.items() if at is not None})
+        given = {op.name: at for at, op in enumerate(ops) if op.kind is Kind.INPUT}
+        if missing := [name for name in self._inputs if name not in given]:
+            raise ProgramError(f"no result depends on input {missing[0]}")
+        inputs = {name: given[name] for name in self._inputs}
+        return Program(ops, inputs, {name: number[at] for name, at in wanted.items() if at is not None})
 
     def _dense(self, op: Op) -> View:
         return View.dense(self.add(op), op.dtype, op.shape)

@@ -21,12 +21,12 @@ def capture(step: Callable[[dict[str, Tensor]], dict[str, Tensor]], inputs: Tens
 
     Raises ProgramError, with name and place, for an operation outside the op set.
     """
-    names = sorted(inputs)
+    names = list(inputs)
     results: list[str] = []
 
     def flat(*tensors: Tensor) -> list[Tensor]:
         out = step(dict(zip(names, tensors, strict=True)))
-        results[:] = sorted(out)
+        results[:] = out
         return [out[name] for name in results]
 
     graph = make_fx(functionalize(flat), tracing_mode="fake")(*(inputs[name] for name in names))
@@ -34,7 +34,7 @@ def capture(step: Callable[[dict[str, Tensor]], dict[str, Tensor]], inputs: Tens
 
 
 def _lower(graph: GraphModule, names: list[str], results: list[str]) -> Program:
-    builder = Builder()
+    builder = Builder(names)
     values: dict[Node, Any] = {}
     given = iter(names)
     for node in graph.graph.nodes:

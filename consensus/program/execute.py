@@ -17,19 +17,24 @@ _TORCH: Final = {
     DType.INT64: torch.int64,
     DType.FLOAT32: torch.float32,
 }
+Watch = Callable[[int, Tensor], Tensor]
+"""(op, its output) -> the output that later ops read."""
 Results = list[Tensor | None]
 """Dense outputs by op; None where no later op needs them."""
 
 
-def run(program: Program, inputs: Mapping[str, Tensor]) -> Iterator[tuple[int, Tensor]]:
+def run(program: Program, inputs: Mapping[str, Tensor], watch: Watch | None = None) -> Iterator[tuple[int, Tensor]]:
     """Each op's number and output in turn; an output is forgotten after its last reader.
 
-    Raises ProgramError for a missing input or one of another shape or type.
+    ``watch`` may put another output in an op's place. Raises ProgramError for a missing input or one of another shape
+    or type.
     """
     last = _last_readers(program)
     done: Results = [None] * len(program.ops)
     for at, op in enumerate(program.ops):
         out = _given(op, inputs) if op.kind is Kind.INPUT else _compute(op, done)
+        if watch is not None:
+            out = watch(at, out)
         done[at] = out
         yield at, out
         for operand in op.operands:

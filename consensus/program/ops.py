@@ -7,17 +7,19 @@ transposes, reshapes, slices and broadcasts are no ops of their own.
 import hashlib
 import struct
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from math import prod
 from typing import Final
 
-from consensus.commitments import tree
+from consensus.commitments import tensors, tree
+from consensus.commitments.levels import Levels
 from consensus.errors import ProgramError
 
 _MAX_U32: Final = 2**32 - 1
-_DOMAIN: Final = b"ponw/step-program/1\x00"
+_DOMAIN: Final = b"ponw/step-program/2\x00"
 
 
 class Kind(IntEnum):
@@ -67,6 +69,9 @@ class DType(IntEnum):
     FLOAT32 = 4
 
 
+WIDTHS: Final = {DType.BOOL: 1, DType.INT16: 2, DType.INT32: 4, DType.INT64: 8, DType.FLOAT32: 4}
+"""Bytes of one element."""
+
 REDUCTIONS: Final = frozenset({Kind.MAX, Kind.INT_SUM, Kind.DOT, Kind.SUM_AT})
 """Kinds whose element reads ``extent`` elements of an operand, along its last map dimensions."""
 
@@ -86,10 +91,12 @@ class Operand:
     strides: tuple[int, ...] = ()
     bits: int = 0
 
-    def encode(self) -> bytes:
+    def encode(self, size_of: Callable[[int], int]) -> bytes:
+        """``size_of`` gives the elements that an op's output holds."""
         if self.source is None:
             return struct.pack(">BBQ", 0, self.dtype, self.bits & (2**64 - 1))
-        return struct.pack(f">BBIQ{len(self.strides)}I", 1, self.dtype, self.source, self.offset, *self.strides)
+        place = (self.source, size_of(self.source), self.offset)
+        return struct.pack(f">BBIQQ{len(self.strides)}I", 1, self.dtype, *place, *self.strides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,38 +127,68 @@ class Op:
         """Elements of the output."""
         return prod(self.shape)
 
-    def encode(self) -> bytes:
-        """kind, dtype (u8 each), then shape, extent, attributes, operands and name, each after its count (u8)."""
+    def encode(self, size_of: Callable[[int], int]) -> bytes:
+        """kind, dtype (u8 each), then shape, extent, attributes, operands and name, each after its count (u8).
+
+        ``size_of``: elements of an earlier op's output.
+        """
         parts = [struct.pack(">BB", self.kind, self.dtype)]
         parts += [struct.pack(f">B{len(p)}I", len(p), *p) for p in (self.shape, self.extent, self.attributes)]
-        parts += [bytes([len(self.operands)]), *(operand.encode() for operand in self.operands)]
+        parts += [bytes([len(self.operands)]), *(operand.encode(size_of) for operand in self.operands)]
         return b"".join(parts) + bytes([len(self.name)]) + self.name.encode("ascii")
+
+
+def port(name: str, at: int, op: Op) -> bytes:
+    """``op (u32 BE) ‖ bytes of its output (u64 BE) ‖ head``: the head is that of the tensor's leaf in its set."""
+    return struct.pack(">IQ", at, op.size * WIDTHS[op.dtype]) + tensors.head(name, op.dtype.name.lower(), op.shape)
 
 
 @dataclass(frozen=True)
 class Program:
-    """Ops in an order in which each reads earlier ones only; ``outputs`` maps a result's name to its op."""
+    """Ops in an order in which each reads earlier ones only.
+
+    ``inputs`` and ``outputs`` map names to ops, in the order in which the step was given and gave them. A name is a
+    tensor's own after the group it belongs to: ``weights/embed``.
+    """
 
     ops: tuple[Op, ...]
+    inputs: dict[str, int]
     outputs: dict[str, int]
 
     def __post_init__(self) -> None:
         for at, op in enumerate(self.ops):
             if any(o.source is not None and o.source >= at for o in op.operands):
                 raise ProgramError(f"op {at} {op.kind.name} reads an op that has not run")
+        given = {op.name: at for at, op in enumerate(self.ops) if op.kind is Kind.INPUT}
+        if given != self.inputs:
+            raise ProgramError("an input is not named, or no result depends on it")
 
     @cached_property
     def leaves(self) -> list[bytes]:
-        """Leaf hashes of the op descriptors, then of the outputs: ``name ‖ 0x00 ‖ op (u32 BE)`` in order of names."""
-        named = (name.encode() + b"\0" + at.to_bytes(4, "big") for name, at in sorted(self.outputs.items()))
-        return [tree.leaf_hash(data) for data in (*(op.encode() for op in self.ops), *named)]
+        """Leaf hashes of the op descriptors, then of the inputs' ports, then of the outputs'."""
+        return [tree.leaf_hash(data) for data in (*map(self.descriptor, range(len(self.ops))), *self.ports)]
+
+    def descriptor(self, at: int) -> bytes:
+        """What the program's tree holds of op ``at``."""
+        return self.ops[at].encode(lambda source: self.ops[source].size)
+
+    @cached_property
+    def levels(self) -> Levels:
+        """The tree that ``root`` is the root of."""
+        return Levels(self.leaves)
+
+    @cached_property
+    def ports(self) -> list[bytes]:
+        """What ties each input, then each output, to a leaf of a state: see ``port``."""
+        named = (*self.inputs.items(), *self.outputs.items())
+        return [port(name.rpartition("/")[2], at, self.ops[at]) for name, at in named]
 
     def root(self) -> bytes:
         """RFC 9162 root over the descriptors: what makes "op k of the step" a fact that a contract can open."""
-        return tree.root(self.leaves)
+        return self.levels.root
 
     def hash(self) -> bytes:
-        """sha256("ponw/step-program/1" ‖ 0x00 ‖ ops (u32 BE) ‖ root), 32 bytes."""
+        """sha256("ponw/step-program/2" ‖ 0x00 ‖ ops (u32 BE) ‖ root), 32 bytes."""
         return hashlib.sha256(_DOMAIN + len(self.ops).to_bytes(4, "big") + self.root()).digest()
 
     def kinds(self) -> Counter[Kind]:

@@ -27,11 +27,11 @@ def outer_program(config: ModelConfig, updates: int) -> Program:
     given["counts"] = torch.empty(updates, dtype=torch.int64)
 
     def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        out = {}
+        weights, velocity = {}, {}
         for name in shapes:
             mean = mean_of(inputs["counts"], [inputs[update_name(i, name)] for i in range(updates)])
-            w, velocity = momentum_step(inputs[f"weights/{name}"], inputs[f"velocity/{name}"], mean)
-            out[f"weights/{name}"], out[f"velocity/{name}"] = w, velocity
-        return out
+            after = momentum_step(inputs[f"weights/{name}"], inputs[f"velocity/{name}"], mean)
+            weights[f"weights/{name}"], velocity[f"velocity/{name}"] = after
+        return weights | velocity
 
     return capture(step, given)

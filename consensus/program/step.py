@@ -65,7 +65,7 @@ def _step(config: ModelConfig, optimizer: AdamW, inputs: dict[str, Tensor]) -> d
         engine.adamw(w, m[name], v[name], grads[name], constants)
     loss = total.to(torch.float32) * round32(1.0 / (config.tokens_per_step * 65536.0))
     named = zip(PARTS, (weights, m, v), strict=True)
-    return {"loss": loss} | {f"{part}/{name}": t for part, tensors in named for name, t in tensors.items()}
+    return {f"{part}/{name}": t for part, tensors in named for name, t in tensors.items()} | {"loss": loss}
 
 
 def _constants(optimizer: AdamW, schedule: Tensor) -> AdamWConstants:

@@ -14,9 +14,7 @@ from node.errors import ConfigError
 app = typer.Typer(rich_markup_mode=None)
 
 PresetOption = Annotated[str, typer.Option("--preset", help="architecture; by default that of the settings")]
-UpdatesOption = Annotated[
-    int, typer.Option("--outer", min=0, max=1000, help="the outer step over so many claims")
-]
+UpdatesOption = Annotated[int, typer.Option("--outer", min=0, max=1000, help="the outer step over so many claims")]
 
 
 @app.command()

@@ -13,7 +13,7 @@ import numpy as np
 from node.data.errors import DatasetTooSmallError, ManifestError, ShardError, ShardProblem
 from node.data.manifest import Manifest, Shard, load_manifest, shard_path
 from node.data.tokens import TOKEN_DTYPE, Tokens
-from node.storage.files import Progress, reporting, sha256_file
+from node.storage.files import Progress, reporting, tensor_root_of
 
 _OPEN_MAPS = 256  # a map holds a file descriptor; the usual limit of a process is 1,024
 
@@ -133,7 +133,7 @@ def _check(folder: Path, shard: Shard, full: bool, progress: Progress | None) ->
         size = path.stat().st_size
         if size != shard.size:
             return _size_problem(shard, size)
-        if full and sha256_file(path, progress).hex() != shard.sha256:
+        if full and tensor_root_of(path, progress).hex() != shard.root:
             return ShardProblem(shard.name, shard.source, "changed", "has changed: its hash is not the manifest's")
     except FileNotFoundError:
         return ShardProblem(shard.name, shard.source, "missing", "is missing")

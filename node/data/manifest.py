@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from consensus.commitments import tree
+from consensus.commitments.dataset import DataHead, ShardEntry, data_head
 from node.data.errors import ManifestError
 from node.data.tokens import TOKEN_BYTES
 from node.paths import read_bounded, write_atomic
@@ -25,13 +25,14 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Shard(BaseModel):
-    """One file of tokens. The name derives from the source's hash, so equal text gives an equal dataset everywhere."""
+    """One file of tokens; `root` is its tensor root. The name derives from the source's hash, so equal text gives an
+    equal dataset everywhere."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[0-9a-f]{16}-(train|heldout)-[0-9]{5}\.bin$")]
     tokens: Annotated[int, Field(ge=1, lt=1 << 63)]
-    sha256: Sha256
+    root: Sha256
     source: Annotated[str, Field(max_length=255)]
     source_sha256: Sha256
     split: Split
@@ -41,9 +42,9 @@ class Shard(BaseModel):
         """Bytes of the file."""
         return self.tokens * TOKEN_BYTES
 
-    def leaf(self) -> bytes:
-        """Leaf data in the dataset tree: `name ‖ 0x00 ‖ tokens (u64 BE) ‖ sha256 (32)`."""
-        return self.name.encode() + b"\x00" + self.tokens.to_bytes(8, "big") + bytes.fromhex(self.sha256)
+    def entry(self) -> ShardEntry:
+        """What the dataset's root commits to."""
+        return ShardEntry(self.name, self.tokens, bytes.fromhex(self.root))
 
 
 class Manifest(BaseModel):
@@ -72,8 +73,15 @@ class Manifest(BaseModel):
 
 
 def dataset_root(shards: Iterable[Shard]) -> bytes:
-    """RFC 9162 root over the shards' leaves in the given (name) order; 32 bytes."""
-    return tree.root([tree.leaf_hash(shard.leaf()) for shard in shards])
+    """The 32-byte `dataRoot` of these shards, given in name order: see `consensus.commitments.dataset`."""
+    return head_of(shards).hash()
+
+
+def head_of(shards: Iterable[Shard]) -> DataHead:
+    """What `dataRoot` binds."""
+    listed = list(shards)
+    parts = ([shard.entry() for shard in listed if shard.split == split] for split in ("train", "heldout"))
+    return data_head(*parts)
 
 
 def shard_path(folder: Path, name: str) -> Path:

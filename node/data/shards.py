@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import BinaryIO
 
+from consensus.commitments.tensors import RootBuilder
 from node.data.manifest import Shard, Split, shard_path
 from node.data.text import SourceText
 from node.data.tokens import TOKEN_BYTES, TOKEN_DTYPE, Tokens
@@ -33,7 +33,7 @@ class ShardWriter:
         self._file: BinaryIO | None = None
         self._temporary = Path()
         self._count = 0
-        self._digest = hashlib.sha256()
+        self._root = RootBuilder()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -71,7 +71,7 @@ class ShardWriter:
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
-        self._digest.update(data)
+        self._root.update(data)
         self._count += len(tokens)
 
     def _finish_shard(self) -> None:
@@ -85,13 +85,13 @@ class ShardWriter:
             Shard(
                 name=name,
                 tokens=self._count,
-                sha256=self._digest.hexdigest(),
+                root=self._root.root().hex(),
                 source=self._source.name,
                 source_sha256=self._source.sha256,
                 split=self._split,
             )
         )
-        self._file, self._count, self._digest = None, 0, hashlib.sha256()
+        self._file, self._count, self._root = None, 0, RootBuilder()
 
     def _name(self) -> str:
         return f"{self._source.sha256[:16]}-{self._split}-{len(self.shards):05d}.bin"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from consensus.commitments.tensors import RootBuilder
 from node.paths import PRIVATE_FILE, disk_error, private_folder, sync_folder
 
 CHUNK_BYTES = 1 << 20
@@ -89,12 +89,12 @@ def read_chunks(file: BinaryIO, length: int | None = None) -> Iterator[bytes]:
         yield chunk
 
 
-def sha256_file(path: Path, progress: Progress | None = None) -> bytes:
-    """SHA-256 of a whole file, streamed; 32 bytes. Operating-system errors pass through to the caller."""
-    digest = hashlib.sha256()
+def tensor_root_of(path: Path, progress: Progress | None = None) -> bytes:
+    """Tensor root of a whole file, streamed; 32 bytes. Operating-system errors pass through to the caller."""
+    builder = RootBuilder()
     with path.open("rb") as file:
         for chunk in read_chunks(file):
-            digest.update(chunk)
+            builder.update(chunk)
             if progress is not None:
                 progress(len(chunk))
-    return digest.digest()
+    return builder.root()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +84,17 @@ def test_heldout_windows_are_fixed_and_never_trained_on(tmp_path):
 def test_root_follows_the_documented_tree_and_not_file_names(tmp_path):
     folder = build(tmp_path)
     manifest = load_manifest(folder)
-    leaves = []
-    for shard in sorted(manifest.shards, key=lambda shard: shard.name):
+    leaves, first = [], 0
+    for shard in sorted(manifest.shards, key=lambda shard: (shard.split == "heldout", shard.name)):
         data = shard_path(folder, shard.name).read_bytes()
-        leaf = shard.name.encode() + b"\0" + (len(data) // 2).to_bytes(8, "big") + hashlib.sha256(data).digest()
-        leaves.append(tree.leaf_hash(leaf))
-    assert manifest.root == tree.root(leaves)
+        pieces = [data[at : at + 1024] for at in range(0, len(data), 1024)]
+        root = tree.root([tree.leaf_hash(piece) for piece in pieces])
+        count = len(data) // 2
+        leaves.append(tree.leaf_hash(shard.name.encode() + struct.pack(">xQQ", first, count) + root))
+        first += count
+    trained = sum(shard.tokens for shard in manifest.part("train"))
+    words = len(leaves).to_bytes(32, "big") + trained.to_bytes(32, "big")
+    assert manifest.root == hashlib.sha256(b"ponw/data/1\0" + words + tree.root(leaves)).digest()
     renamed = tmp_path / "other-name.txt"
     renamed.write_bytes((tmp_path / "one.txt").read_bytes())
     with DatasetWriter(tmp_path / "elsewhere", 1000) as writer:

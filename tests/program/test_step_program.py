@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -121,13 +122,15 @@ def test_any_change_of_the_program_changes_its_hash() -> None:
     program = step_program(MICRO)
     ops = program.ops
     at = next(i for i, op in enumerate(ops) if op.kind is Kind.MUL and i + 1 < len(ops))
-    dropped = Program(ops[:-1], {name: k for name, k in program.outputs.items() if k < len(ops) - 1})
+    given = program.inputs
+    dropped = Program(ops[:-1], given, {name: k for name, k in program.outputs.items() if k < len(ops) - 1})
     renamed = dict(program.outputs)
     first, second = sorted(renamed)[:2]
     renamed[first], renamed[second] = renamed[second], renamed[first]
-    other = (*ops[:at], ops[0], *ops[at + 1 :])
-    hashes = {one.hash() for one in (program, dropped, Program(ops, renamed), Program(other, program.outputs))}
-    assert len(hashes) == 4
+    other = (*ops[:at], replace(ops[at], kind=Kind.DIV), *ops[at + 1 :])
+    turned = dict(reversed(given.items()))
+    changed = (Program(ops, given, renamed), Program(other, given, program.outputs), Program(ops, turned, renamed))
+    assert len({one.hash() for one in (program, dropped, *changed)}) == 5
     other_optimizer = step_program(MICRO, AdamW(weight_decay=0.5)).hash()
     assert other_optimizer == program.hash(), "decay is in the schedule, not in the program"
     assert step_program(MICRO, AdamW(beta1=0.5)).hash() != program.hash()

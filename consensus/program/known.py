@@ -1,0 +1,60 @@
+"""The suites of the presets, so that a node need not capture its programs until a dispute does.
+
+Written by tools/programs.py.
+"""
+
+from functools import cache
+from typing import Final
+
+from consensus.model.config import PRESETS, ModelConfig
+from consensus.program.suite import Suite
+
+_ROOT: Final = bytes.fromhex
+
+KNOWN: Final[dict[ModelConfig, Suite]] = {
+    PRESETS["tiny"]: Suite(
+        tensors=19,
+        step_ops=4992,
+        step_root=_ROOT("cb9ec805c3a718c61e7c1e661c068382bf4841a776c92c12a7124834971cb816"),
+        update_ops=57,
+        update_root=_ROOT("3e66b51820c8bb8bd7c8189015ecc6c8f3768aff0675d697a3d244d384c8d4bb"),
+        outer_count=16,
+        outer_root=_ROOT("e843c531b61bacce6db3f0d2925384c7c4a2d4d914b71264ae5b457da8a0d608"),
+        schedule_steps=1000,
+        schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
+        sequences=8,
+        length=129,
+    ),
+    PRESETS["small"]: Suite(
+        tensors=27,
+        step_ops=60382,
+        step_root=_ROOT("a4a0c4a90b34113e62fb25afc9b529dcc004c1a8a4eac35823ba1c5eb6bf5a18"),
+        update_ops=81,
+        update_root=_ROOT("ccc0d8ae41d76126f2851e562aa240640ed9e9d1970e5346118aee2c77c7926a"),
+        outer_count=16,
+        outer_root=_ROOT("3afc54a65b2a319cfb29df1474596e1d4abedb8a14af33f266dea4a091fd509d"),
+        schedule_steps=1000,
+        schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
+        sequences=32,
+        length=257,
+    ),
+    PRESETS["base"]: Suite(
+        tensors=43,
+        step_ops=563584,
+        step_root=_ROOT("99a7ed3d0ea1355e3bfb735e3bcba176787335cd3220983195205e04612afda2"),
+        update_ops=129,
+        update_root=_ROOT("b9302ff1b0d8b5e53d2fa2c3a3f0acc436c2e00717a0bc6ae3ef31a42b11a5f0"),
+        outer_count=16,
+        outer_root=_ROOT("745b2e30b92286d704e64de11f64db82aa0b1defbdb9830f198a0980ea0c31d8"),
+        schedule_steps=1000,
+        schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
+        sequences=64,
+        length=513,
+    ),
+}
+
+
+@cache
+def suite_of(config: ModelConfig) -> Suite:
+    """What claims about an architecture name; captured where it is no preset."""
+    return KNOWN.get(config) or Suite.of(config)

@@ -1,0 +1,22 @@
+"""What a claim adds to the outer step, as a program: start weights minus end weights."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from consensus.model.config import ModelConfig
+from consensus.program.capture import capture
+from consensus.program.ops import Program
+
+
+@cache
+def update_program(config: ModelConfig) -> Program:
+    """Inputs: ``start/NAME`` and ``end/NAME``; outputs: ``update/NAME``."""
+    shapes = config.shapes()
+    given = {f"{part}/{name}": torch.empty(shape) for part in ("start", "end") for name, shape in shapes.items()}
+
+    def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {f"update/{name}": inputs[f"start/{name}"] - inputs[f"end/{name}"] for name in shapes}
+
+    return capture(step, given)
