@@ -21,7 +21,9 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "NeuroToken": (),
     "Staking": ("NeuroToken",),
     "Emission": ("NeuroToken",),
-    "WorkRegistry": ("Staking", "Emission", "NeuroToken"),
+    "WorkRegistry": ("Judge", "Staking", "Emission", "NeuroToken"),
+    "Scalar": (),
+    "Judge": ("Scalar", "WorkRegistry", "Staking", "Emission", "NeuroToken"),
 }
 
 AbiEntry = dict[str, Any]

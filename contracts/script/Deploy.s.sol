@@ -37,6 +37,7 @@ contract Deploy is Deployment {
             nodeDayCap: vm.parseJsonUint(json, ".nodeDayCap")
         });
         c.parameters = _readParameters(json);
+        c.extension = vm.parseJsonUint(json, ".extension").toUint64();
     }
 
     function _readParameters(string memory json) private pure returns (IWorkRegistry.Parameters memory) {
@@ -44,9 +45,10 @@ contract Deploy is Deployment {
             programHash: vm.parseJsonBytes32(json, ".programHash"),
             dataRoot: vm.parseJsonBytes32(json, ".dataRoot"),
             genesisRoot: vm.parseJsonBytes32(json, ".genesisRoot"),
-            judge: vm.parseJsonAddress(json, ".judge"),
+            judge: address(0),
             tokensPerStep: vm.parseJsonUint(json, ".tokensPerStep").toUint64(),
             layers: vm.parseJsonUint(json, ".layers").toUint16(),
+            maxClaims: vm.parseJsonUint(json, ".maxClaims").toUint32(),
             maxSteps: vm.parseJsonUint(json, ".maxSteps").toUint32(),
             trainTime: vm.parseJsonUint(json, ".trainTime").toUint64(),
             window: vm.parseJsonUint(json, ".window").toUint64(),

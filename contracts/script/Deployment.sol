@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import { Emission } from "../src/Emission.sol";
+import { Judge } from "../src/Judge.sol";
 import { NeuroToken } from "../src/NeuroToken.sol";
+import { Scalar } from "../src/Scalar.sol";
 import { Staking } from "../src/Staking.sol";
 import { WorkRegistry } from "../src/WorkRegistry.sol";
 import { IEmission } from "../src/interfaces/IEmission.sol";
@@ -10,10 +12,10 @@ import { IWorkRegistry } from "../src/interfaces/IWorkRegistry.sol";
 import { vm } from "./Vm.sol";
 
 /// @title Deployment
-/// @notice The one order in which the four contracts are deployed; any client that keeps it gets the same addresses.
-/// @dev NeuroToken, Staking, Emission, WorkRegistry at the deployer's nonces n to n+3. The token must know Emission
-/// (n+2), Staking and Emission the registry (n+3), so those two addresses are computed first. The deployer keeps no
-/// power afterwards: nothing has an owner.
+/// @notice The one order in which the six contracts are deployed; any client that keeps it gets the same addresses.
+/// @dev NeuroToken, Staking, Emission, WorkRegistry, Scalar, Judge at the deployer's nonces n to n+5. The token must know
+/// Emission (n+2), Staking and Emission the registry (n+3), the registry its judge (n+5), so those addresses are computed
+/// first. The deployer keeps no power afterwards: nothing has an owner.
 abstract contract Deployment {
     struct Config {
         address genesisHolder;
@@ -23,6 +25,7 @@ abstract contract Deployment {
         uint64 thawPeriod;
         IEmission.Schedule schedule;
         IWorkRegistry.Parameters parameters;
+        uint64 extension;
     }
 
     struct System {
@@ -30,9 +33,11 @@ abstract contract Deployment {
         Staking staking;
         Emission emission;
         WorkRegistry registry;
+        Judge judge;
     }
 
-    /// @param deployer The account whose nonces the four creations take.
+    /// @param deployer The account whose nonces the creations take.
+    /// @param c Where `extension` is 0, no judge is deployed: the registry has the one that its parameters name.
     function _deploy(address deployer, Config memory c) internal returns (System memory s) {
         uint256 nonce = vm.getNonce(deployer);
         address emission = vm.computeCreateAddress(deployer, nonce + 2);
@@ -40,6 +45,10 @@ abstract contract Deployment {
         s.token = new NeuroToken(emission, c.genesisHolder, c.genesisSupply, c.supplyCap);
         s.staking = new Staking(s.token, registry, c.minimumStake, c.thawPeriod);
         s.emission = new Emission(s.token, registry, c.schedule);
+        if (c.extension != 0) c.parameters.judge = vm.computeCreateAddress(deployer, nonce + 5);
         s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);
+        if (c.extension != 0) {
+            s.judge = new Judge(s.registry, new Scalar(), c.parameters.responseTime, c.extension);
+        }
     }
 }

@@ -34,6 +34,7 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     uint64 internal immutable TOKENS_PER_STEP;
     uint16 internal immutable LAYERS;
     uint32 internal immutable MAX_STEPS;
+    uint32 internal immutable MAX_CLAIMS;
     uint64 internal immutable TRAIN_TIME;
     uint64 internal immutable WINDOW;
     uint64 internal immutable RESPONSE_TIME;
@@ -53,7 +54,8 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     constructor(IStaking staking_, IEmission emission_, Parameters memory p) EIP712("ponw", "1") {
         if (staking_.registry() != address(this)) revert Miswired(staking_.registry());
         if (emission_.registry() != address(this)) revert Miswired(emission_.registry());
-        if (p.maxSteps == 0 || p.layers == 0 || p.claimBond == 0 || p.challengeBond == 0) revert BadParameters();
+        if (p.maxSteps == 0 || p.maxClaims == 0 || p.layers == 0) revert BadParameters();
+        if (p.claimBond == 0 || p.challengeBond == 0) revert BadParameters();
         if (p.trainTime == 0 || p.window == 0 || p.responseTime == 0) revert BadParameters();
         staking = staking_;
         emission = emission_;
@@ -64,6 +66,7 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         TOKENS_PER_STEP = p.tokensPerStep;
         LAYERS = p.layers;
         MAX_STEPS = p.maxSteps;
+        MAX_CLAIMS = p.maxClaims;
         TRAIN_TIME = p.trainTime;
         WINDOW = p.window;
         RESPONSE_TIME = p.responseTime;
@@ -82,6 +85,7 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
             tokensPerStep: TOKENS_PER_STEP,
             layers: LAYERS,
             maxSteps: MAX_STEPS,
+            maxClaims: MAX_CLAIMS,
             trainTime: TRAIN_TIME,
             window: WINDOW,
             responseTime: RESPONSE_TIME,

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { RegistryState } from "./RegistryState.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { Dispute } from "./interfaces/IJudge.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
@@ -65,7 +66,9 @@ contract WorkRegistry is RegistryState {
     function challenge(Claim calldata claim, uint32 step) external {
         (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
         if (msg.sender == claim.node) revert SelfChallenge();
-        if (step >= claim.steps) revert StepOutOfRange(step, claim.steps);
+        // One beyond the steps of a TRAIN claim stands for its update.
+        bool inRange = claim.kind == ClaimLib.TRAIN ? step <= claim.steps : step == 0;
+        if (!inRange) revert StepOutOfRange(step, claim.steps);
         uint64 windowEnd = _windowEnd(claim);
         if (block.timestamp > windowEnd) revert TooLate(windowEnd);
         if (slot.open() == NodeSlotLib.MAX_OPEN) revert TooManyChallenges();
@@ -80,29 +83,28 @@ contract WorkRegistry is RegistryState {
     }
 
     /// @inheritdoc IWorkRegistry
-    function answer(Claim calldata claim, address challenger, Opening calldata previous, Opening calldata opened)
-        external
-    {
+    function answer(
+        Claim calldata claim,
+        address challenger,
+        Opening calldata previous,
+        Opening calldata opened,
+        bytes32 trace
+    ) external {
+        if (msg.sender != claim.node) revert NotClaimNode(msg.sender, claim.node);
         (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
         Challenge storage c = _challenges[claimHash][challenger];
         if (c.state != ChallengeState.Waiting) revert NotWaiting();
         if (block.timestamp > c.deadline) revert TooLate(c.deadline);
-        uint32 step = c.step;
-        _checkOpening(claim, step, opened);
-        if (step == claim.steps - 1 && opened.stateRoot != claim.endRoot) {
-            revert WrongEndRoot(opened.stateRoot, claim.endRoot);
-        }
-        bytes32 before = claim.startRoot;
-        if (step != 0) {
-            _checkOpening(claim, step - 1, previous);
-            before = previous.stateRoot;
-        }
-        emit ChallengeAnswered(claimHash, claim.node, challenger, step, before, opened.stateRoot, opened.batchRoot);
+        Dispute memory d = Dispute(claim, challenger, c.step, claim.startRoot, claim.updateRoot, 0, 0, trace);
+        if (c.step != claim.steps) _checkOpenings(claim, d, previous, opened);
+        emit ChallengeAnswered(
+            claimHash, claim.node, challenger, d.step, d.before, d.afterStep, d.batch, d.lossBits, trace
+        );
         if (address(JUDGE) == address(0)) {
             _proverWins(claim, claimHash, slot, challenger);
         } else {
             c.state = ChallengeState.Judged;
-            JUDGE.open(claim, claimHash, challenger, step, before, opened.stateRoot, opened.batchRoot);
+            JUDGE.open(d);
         }
     }
 
@@ -193,6 +195,7 @@ contract WorkRegistry is RegistryState {
         if (claim.steps == 0 || claim.steps > MAX_STEPS) revert WrongSteps(claim.steps, MAX_STEPS);
         uint64 tokens = claim.steps * TOKENS_PER_STEP;
         if (claim.tokens != tokens) revert WrongTokens(claim.tokens, tokens);
+        if (r.unresolved + r.finals >= MAX_CLAIMS) revert RoundFull(MAX_CLAIMS);
         r.unresolved += 1;
     }
 
@@ -248,6 +251,22 @@ contract WorkRegistry is RegistryState {
     function _windowEnd(Claim calldata claim) private view returns (uint64) {
         Round storage r = _rounds[claim.round];
         return claim.kind == ClaimLib.OUTER ? r.outerDeadline : r.claimDeadline + WINDOW;
+    }
+
+    /// @dev Checks both leaves, and writes what they say into the dispute.
+    function _checkOpenings(Claim calldata claim, Dispute memory d, Opening calldata previous, Opening calldata opened)
+        private
+        view
+    {
+        _checkOpening(claim, d.step, opened);
+        if (d.step == claim.steps - 1 && opened.stateRoot != claim.endRoot) {
+            revert WrongEndRoot(opened.stateRoot, claim.endRoot);
+        }
+        if (d.step != 0) {
+            _checkOpening(claim, d.step - 1, previous);
+            d.before = previous.stateRoot;
+        }
+        (d.afterStep, d.batch, d.lossBits) = (opened.stateRoot, opened.batchRoot, opened.lossBits);
     }
 
     function _checkOpening(Claim calldata claim, uint32 step, Opening calldata opening) private view {

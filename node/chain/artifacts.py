@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-CONTRACT_NAMES = ("NeuroToken", "Staking", "Emission", "WorkRegistry")
+CONTRACT_NAMES = ("NeuroToken", "Staking", "Emission", "WorkRegistry", "Scalar", "Judge")
 """In order of deployment."""
 
 

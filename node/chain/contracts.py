@@ -1,4 +1,4 @@
-"""The four contracts with typed calls. Addresses are 0x-hex strings, hashes 32 bytes, money wei, times seconds.
+"""The contracts with typed calls. Addresses are 0x-hex strings, hashes 32 bytes, money wei, times seconds.
 
 Every method that sends runs ChainClient.send: it raises the decoded revert (RevertError and its kin), FundsError,
 CancelledError, PendingError or RpcError, and returns the receipt. Every view may raise RpcError.
@@ -14,6 +14,8 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from consensus.commitments.claim import Claim
+from consensus.dispute.game import Case, Dispute
+from consensus.dispute.moves import Move
 from node.chain import artifacts, events
 from node.chain.client import ChainClient
 from node.chain.deployment import Deployment
@@ -22,6 +24,7 @@ from node.chain.types import (
     ChallengeState,
     ClaimSlot,
     ClaimState,
+    Clock,
     Opening,
     Parameters,
     Phase,
@@ -274,9 +277,10 @@ class WorkRegistry(_Wrapper):
         """Say that `step` of an open claim is wrong."""
         return self._send(f"challenge step {step} of {_whose(claim)}", "challenge", claim, step)
 
-    def answer(self, claim: Claim, challenger: str, previous: Opening, opened: Opening) -> TxReceipt:
-        """Open the leaf pointed at, and the one before it (Opening.empty() for step 0)."""
-        arguments = (claim, challenger, previous, opened)
+    def answer(self, claim: Claim, challenger: str, previous: Opening, opened: Opening, trace: bytes) -> TxReceipt:
+        """Open the leaf pointed at, and the one before it (Opening.empty() for step 0 and for an update), and post
+        the root of the step's op trace."""
+        arguments = (claim, challenger, previous, opened, trace)
         return self._send(f"answer the challenge of {challenger}", "answer", *arguments)
 
     def timeout(self, claim: Claim, challenger: str) -> TxReceipt:
@@ -300,19 +304,62 @@ class WorkRegistry(_Wrapper):
         return self._send(f"announce {uri}", "announce", uri)
 
 
+class Judge(_Wrapper):
+    """The games that decide challenges."""
+
+    name = "Judge"
+
+    def registry(self) -> str:
+        """The registry whose challenges are judged."""
+        return str(self._view("registry"))
+
+    def response(self) -> int:
+        """Seconds that each party has for a game."""
+        return int(self._view("response"))
+
+    def extension(self) -> int:
+        """Least seconds that a party has for a move."""
+        return int(self._view("extension"))
+
+    def clock_of(self, game: bytes) -> Clock:
+        """A game's clock; its deadline is 0 where there is no such game."""
+        return Clock(*self._view("clockOf", game))
+
+    def game_of(self, dispute: Dispute) -> bytes:
+        """The name of a dispute's game."""
+        return bytes(self._view("gameOf", dispute.to_tuple()))
+
+    def move(self, case: Case, move: Move) -> TxReceipt:
+        """The challenger's move: a proof or a demand."""
+        return self._send(move.words, move.function, case.dispute.to_tuple(), case.to_tuple(), move.argument)
+
+    def reveal(self, dispute: Dispute, node: bytes, children: list[bytes]) -> TxReceipt:
+        """Reveal the nodes that were demanded."""
+        return self._send(f"reveal {len(children)} nodes", "reveal", dispute.to_tuple(), node, children)
+
+    def reveal_data(self, dispute: Dispute, node: bytes, data: bytes) -> TxReceipt:
+        """Reveal the data of a leaf that was demanded."""
+        return self._send(f"reveal {len(data)} bytes", "revealData", dispute.to_tuple(), node, data)
+
+    def timeout(self, dispute: Dispute) -> TxReceipt:
+        """End a game whose clock has run out."""
+        return self._send("end the dispute: a clock has run out", "timeout", dispute.to_tuple())
+
+
 def _whose(claim: Claim) -> str:
     return f"the {claim.kind.name} claim of 0x{claim.node.hex()} in round {claim.round}"
 
 
 @dataclass(frozen=True)
 class Contracts:
-    """One network's four contracts under one client."""
+    """One network's contracts under one client."""
 
     client: ChainClient
     token: NeuroToken
     staking: Staking
     emission: Emission
     registry: WorkRegistry
+    judge: Judge
 
     @classmethod
     def at(cls, client: ChainClient, deployment: Deployment) -> Contracts:
@@ -329,4 +376,5 @@ class Contracts:
             Staking(client, at.staking),
             Emission(client, at.emission),
             WorkRegistry(client, at.registry),
+            Judge(client, at.judge),
         )

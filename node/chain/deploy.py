@@ -1,6 +1,6 @@
-"""Deploy a network: token, staking, emission, registry, at consecutive nonces of one account.
+"""Deploy a network: token, staking, emission, registry, scalar, judge, at consecutive nonces of one account.
 
-The four contracts name each other in immutable fields, so later addresses are computed beforehand (CREATE:
+The contracts name each other in immutable fields, so later addresses are computed beforehand (CREATE:
 keccak(rlp(sender, nonce)), yellow paper section 7) and given to earlier constructors.
 """
 
@@ -51,6 +51,7 @@ def registry_parameters(network: NetworkParameters, genesis: Genesis, judge: str
         tokens_per_step=genesis.tokens_per_step,
         layers=genesis.layers,
         max_steps=network.max_steps,
+        max_claims=network.max_claims,
         train_time=network.train_time,
         window=network.window,
         response_time=network.response,
@@ -64,10 +65,8 @@ def emission_schedule(network: NetworkParameters) -> Schedule:
     return Schedule(network.epoch_length, DAY, network.halving_epochs, network.epoch_emission, network.node_day_cap)
 
 
-def deploy(
-    client: ChainClient, network: NetworkParameters, genesis: Genesis, treasury: str, judge: str = NO_JUDGE
-) -> Deployment:
-    """Deploy the four contracts from the client's account; the genesis supply goes to `treasury`.
+def deploy(client: ChainClient, network: NetworkParameters, genesis: Genesis, treasury: str) -> Deployment:
+    """Deploy the contracts from the client's account; the genesis supply goes to `treasury`.
 
     Raises:
         ContractsError: the deployed network is not the one asked for (another transaction took a nonce in between, or
@@ -78,12 +77,14 @@ def deploy(
         **{name: create_address(client.address, nonce + i) for i, name in enumerate(Addresses.model_fields)}
     )
     block = client.block().number
-    parameters, schedule = registry_parameters(network, genesis, judge), emission_schedule(network)
+    parameters, schedule = registry_parameters(network, genesis, expected.judge), emission_schedule(network)
     arguments: dict[str, tuple[object, ...]] = {
         "NeuroToken": (expected.emission, treasury, network.genesis_supply, network.supply_cap),
         "Staking": (expected.token, expected.registry, network.min_stake, network.thaw),
         "Emission": (expected.token, expected.registry, _values(schedule)),
         "WorkRegistry": (expected.staking, expected.emission, _values(parameters)),
+        "Scalar": (),
+        "Judge": (expected.registry, expected.scalar, network.response, network.extension),
     }
     for name, address in zip(artifacts.CONTRACT_NAMES, expected.model_dump().values(), strict=True):
         artifact = artifacts.load(name)
@@ -103,6 +104,7 @@ def verify(contracts: Contracts, network: NetworkParameters, parameters: Paramet
         ContractsError: names the first difference.
     """
     token, staking, emission, registry = contracts.token, contracts.staking, contracts.emission, contracts.registry
+    judge = contracts.judge
     checks: tuple[tuple[str, object, object], ...] = (
         ("the token's minter", token.minter(), emission.address),
         ("the token's cap", token.cap(), network.supply_cap),
@@ -112,6 +114,8 @@ def verify(contracts: Contracts, network: NetworkParameters, parameters: Paramet
         ("emission's registry", emission.registry(), registry.address),
         ("the emission schedule", emission.schedule(), emission_schedule(network)),
         ("the registry's parameters", registry.parameters(), parameters),
+        ("the judge's registry", judge.registry(), registry.address),
+        ("the judge's clocks", (judge.response(), judge.extension()), (network.response, network.extension)),
         ("one step's reward", registry.quote_reward(NO_JUDGE, 1), claim_reward(Work(Steps(1), parameters.layers))),
     )
     for what, found, wanted in checks:

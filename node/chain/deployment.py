@@ -18,7 +18,7 @@ HINT = "Get the network's deployment file again, or deploy a devnet with `ponw d
 
 
 class Addresses(BaseModel):
-    """The four contracts' addresses."""
+    """The contracts' addresses, in order of deployment."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -26,6 +26,8 @@ class Addresses(BaseModel):
     staking: str = Field(pattern=HEX_ADDRESS)
     emission: str = Field(pattern=HEX_ADDRESS)
     registry: str = Field(pattern=HEX_ADDRESS)
+    scalar: str = Field(pattern=HEX_ADDRESS)
+    judge: str = Field(pattern=HEX_ADDRESS)
 
 
 class _File(BaseModel):

@@ -101,6 +101,8 @@ class ChallengeAnswered(Event):
     before: bytes
     after_step: bytes
     batch: bytes
+    loss_bits: int
+    trace: bytes
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,63 @@ class Accrued(Event):
     accrued: int
 
 
+@dataclass(frozen=True)
+class GameOpened(Event):
+    """The judge has a challenge; the challenger moves until `deadline`."""
+
+    game: bytes
+    prover: str
+    challenger: str
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Demanded(Event):
+    """The prover is to reveal what is below a node: `count` nodes, or `length` bytes of a leaf."""
+
+    game: bytes
+    prover: str
+    tree: int
+    op: int
+    set: int
+    level: int
+    index: int
+    node: bytes
+    count: int
+    length: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Revealed(Event):
+    """Nodes that were demanded; the challenger moves until `deadline`."""
+
+    game: bytes
+    node: bytes
+    children: tuple[bytes, ...]
+    deadline: int
+
+
+@dataclass(frozen=True)
+class RevealedData(Event):
+    """Data that was demanded; the challenger moves until `deadline`."""
+
+    game: bytes
+    node: bytes
+    data: bytes
+    deadline: int
+
+
+@dataclass(frozen=True)
+class GameEnded(Event):
+    """A game is over."""
+
+    game: bytes
+    prover: str
+    challenger: str
+    prover_won: bool
+
+
 EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
     ("WorkRegistry", kind.__name__): kind
     for kind in (
@@ -170,7 +229,9 @@ EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
         BondReleased,
         Announced,
     )
-} | {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
+}
+EVENT_TYPES |= {("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameEnded)}
+EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 """(contract, event) → type. Stake movements and transfers are read by view, not by event."""
 
 
@@ -216,6 +277,8 @@ def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if "claim" in values:
         claim = values["claim"]
         values["claim"] = Claim.from_tuple(tuple(claim.values()) if isinstance(claim, Mapping) else tuple(claim))
+    if "children" in values:
+        values["children"] = tuple(map(bytes, values["children"]))
     if "reason" in values:
         values["reason"] = LossReason(values["reason"])
     return values

@@ -88,6 +88,7 @@ class Parameters:
     tokens_per_step: int
     layers: int
     max_steps: int
+    max_claims: int
     train_time: int
     window: int
     response_time: int
@@ -114,7 +115,7 @@ class Round:
 
 @dataclass(frozen=True)
 class ClaimSlot:
-    """A node's claim slot; `hash_prefix` is the claim hash with its last byte zeroed."""
+    """A node's claim slot; `hash_prefix` is the claim hash with its last two bytes zeroed."""
 
     state: ClaimState
     open_challenges: int
@@ -122,7 +123,7 @@ class ClaimSlot:
 
     def holds(self, claim_hash: bytes) -> bool:
         """Whether the slot is that of the claim with this hash."""
-        return self.state is not ClaimState.NONE and claim_hash[:31] == self.hash_prefix[:31]
+        return self.state is not ClaimState.NONE and claim_hash[:30] == self.hash_prefix[:30]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,16 @@ class Challenge:
     state: ChallengeState
     step: int
     deadline: int
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A game's clock: timestamp until which the party in turn must move, seconds that the other has left."""
+
+    deadline: int
+    other: int
+    demands: int
+    provers_turn: bool
 
 
 @dataclass(frozen=True)

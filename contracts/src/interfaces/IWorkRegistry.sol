@@ -48,6 +48,7 @@ interface IWorkRegistry {
     /// @param tokensPerStep Tokens of one step.
     /// @param layers Layers of the model; every claim holds all.
     /// @param maxSteps Most steps of a TRAIN claim.
+    /// @param maxClaims Most TRAIN claims of a round: what an outer step can sum up.
     /// @param trainTime Seconds from opening to the claim deadline.
     /// @param window Seconds in which claims can be challenged.
     /// @param responseTime Seconds the prover has to answer.
@@ -61,6 +62,7 @@ interface IWorkRegistry {
         uint64 tokensPerStep;
         uint16 layers;
         uint32 maxSteps;
+        uint32 maxClaims;
         uint64 trainTime;
         uint64 window;
         uint64 responseTime;
@@ -139,7 +141,8 @@ interface IWorkRegistry {
     event ClaimChallenged(
         bytes32 indexed claimHash, address indexed node, address indexed challenger, uint32 step, uint64 deadline
     );
-    /// @notice The leaf pointed at was opened: state root before and after, and the batch.
+    /// @notice The leaf pointed at was opened: state root before and after, batch and loss; `trace` is the root of the
+    /// step's op trace.
     event ChallengeAnswered(
         bytes32 indexed claimHash,
         address indexed node,
@@ -147,7 +150,9 @@ interface IWorkRegistry {
         uint32 step,
         bytes32 before,
         bytes32 afterStep,
-        bytes32 batch
+        bytes32 batch,
+        uint32 lossBits,
+        bytes32 trace
     );
     /// @notice The challenge failed and its bond was slashed.
     event ChallengeFailed(bytes32 indexed claimHash, address indexed node, address indexed challenger);
@@ -184,6 +189,8 @@ interface IWorkRegistry {
     error WrongFinalSet(bytes32 claimed, bytes32 expected);
     /// @notice Thrown when an OUTER claim's trace is not its one leaf (endRoot, finalSet, 0, 0).
     error WrongTrace(bytes32 claimed, bytes32 expected);
+    /// @notice Thrown when the round has taken as many TRAIN claims as an outer step can sum up.
+    error RoundFull(uint32 most);
     /// @notice Thrown when the node's previous claim is still open.
     error SlotBusy();
     /// @notice Thrown when the node has already lost a claim in this round.
@@ -230,17 +237,25 @@ interface IWorkRegistry {
     /// @dev The bond stays locked after a final claim, so a node at work pays for the lock once; {releaseBond} frees it.
     function post(Claim calldata claim) external returns (bytes32 claimHash);
 
-    /// @notice Says that step `step` of an open claim is wrong, locking the challenge bond from the caller's stake.
+    /// @notice Says that step `step` of an open claim is wrong, or for `step` = steps of a TRAIN claim its update, locking the challenge bond from the caller's stake.
     /// @dev A node cannot challenge itself; through a second account it loses B (burned) if it stays silent, half the
-    /// challenge bond if it answers. One open challenge a challenger and claim, 15 a claim.
+    /// challenge bond if it answers. One open challenge a challenger and claim, 255 a claim: to fill them costs too much.
     function challenge(Claim calldata claim, uint32 step) external;
 
-    /// @notice Opens the leaf pointed at, and the one before it, by inclusion proofs. Anyone may send it.
+    /// @notice Opens the leaf pointed at, and the one before it, by inclusion proofs, and posts the root of the step's op
+    /// trace. The claim's node only. Then the judge has the challenge.
     /// @dev Warning: with no judge deployed this shows that the prover has committed a leaf, not that the leaf is right.
+    /// Step `claim.steps` of a TRAIN claim is its update, for which no leaf is opened.
     /// @param previous Leaf step - 1; not looked at for step 0, where the start state stands in for it.
     /// @param opened Leaf `step`; for the last step its state root must be the claim's endRoot.
-    function answer(Claim calldata claim, address challenger, Opening calldata previous, Opening calldata opened)
-        external;
+    /// @param trace RFC 9162 root over the tensor roots of the outputs of the ops of the step.
+    function answer(
+        Claim calldata claim,
+        address challenger,
+        Opening calldata previous,
+        Opening calldata opened,
+        bytes32 trace
+    ) external;
 
     /// @notice Ends an open challenge whose answer is overdue: the claim is lost. Anyone may call.
     function timeout(Claim calldata claim, address challenger) external;
@@ -277,7 +292,7 @@ interface IWorkRegistry {
     /// @notice The claim slot of a node.
     /// @return state State of its newest claim.
     /// @return openChallenges Challenges open on it.
-    /// @return hashPrefix Upper 31 bytes of its hash, the last byte zero.
+    /// @return hashPrefix Upper 30 bytes of its hash, the rest zero.
     function claimOf(address node) external view returns (ClaimState state, uint256 openChallenges, bytes32 hashPrefix);
     /// @notice A challenge; all zero if there is none.
     function challengeOf(bytes32 claimHash, address challenger) external view returns (Challenge memory);

@@ -39,7 +39,7 @@ library IntegerDot {
     /// judged all the same: it takes one multiplication a term.
     /// @param a Left row, int16 little-endian.
     /// @param b Right row of the same length.
-    function dot(bytes calldata a, bytes calldata b) internal pure returns (int256 total) {
+    function dot(bytes memory a, bytes memory b) internal pure returns (int256 total) {
         uint256 size = a.length;
         if (size != b.length || size > MAX_BYTES || size & 1 != 0) revert RowLength(size, b.length);
         uint256 over;
@@ -48,9 +48,9 @@ library IntegerDot {
             let padded := and(add(size, 31), not(31))
             let p := mload(0x40)
             let step := add(padded, 64)
-            calldatacopy(add(p, 1), a.offset, size)
+            mcopy(add(p, 1), add(a, 32), size)
             mstore(add(add(p, 1), size), 0)
-            calldatacopy(add(add(p, step), 1), b.offset, size)
+            mcopy(add(add(p, step), 1), add(b, 32), size)
             mstore(add(add(add(p, step), 1), size), 0)
             let sums := 0
             let s0 := 0
@@ -81,13 +81,13 @@ library IntegerDot {
         if (over & OVER != 0) return _wide(a, b);
     }
 
-    function _wide(bytes calldata a, bytes calldata b) private pure returns (int256 total) {
+    function _wide(bytes memory a, bytes memory b) private pure returns (int256 total) {
         for (uint256 at = 0; at < a.length; at += 2) {
             total += _term(a, at) * _term(b, at);
         }
     }
 
-    function _term(bytes calldata row, uint256 at) private pure returns (int256) {
+    function _term(bytes memory row, uint256 at) private pure returns (int256) {
         // forge-lint: disable-next-line(unsafe-typecast)
         return int16(uint16(uint8(row[at])) | (uint16(uint8(row[at + 1])) << 8));
     }

@@ -9,7 +9,7 @@ enum ClaimState {
     Lost
 }
 
-/// @notice A node's one storage slot: upper 248 bits of its claim's hash, 4 bits of open challenges, 4 bits of state.
+/// @notice A node's one storage slot: upper 30 bytes of its claim's hash, 8 bits of open challenges, 8 bits of state.
 type NodeSlot is uint256;
 
 using NodeSlotLib for NodeSlot global;
@@ -18,9 +18,9 @@ using NodeSlotLib for NodeSlot global;
 /// @notice Packs and reads a {NodeSlot}.
 library NodeSlotLib {
     /// @notice Most challenges that can be open on one claim.
-    uint256 internal constant MAX_OPEN = 15;
+    uint256 internal constant MAX_OPEN = 255;
 
-    uint256 private constant STATUS = 0xff;
+    uint256 private constant STATUS = 0xffff;
 
     /// @notice The slot of claim `hash` in `state_` without open challenges.
     function pack(bytes32 hash, ClaimState state_) internal pure returns (NodeSlot) {
@@ -29,15 +29,15 @@ library NodeSlotLib {
 
     /// @notice State of the claim in the slot.
     function state(NodeSlot slot) internal pure returns (ClaimState) {
-        return ClaimState(NodeSlot.unwrap(slot) & 0x0f);
+        return ClaimState(NodeSlot.unwrap(slot) & 0xff);
     }
 
     /// @notice Challenges open on the claim in the slot.
     function open(NodeSlot slot) internal pure returns (uint256) {
-        return (NodeSlot.unwrap(slot) >> 4) & 0x0f;
+        return (NodeSlot.unwrap(slot) >> 8) & 0xff;
     }
 
-    /// @notice Upper 248 bits of the claim's hash, the low byte zero.
+    /// @notice Upper 30 bytes of the claim's hash, the rest zero.
     function prefix(NodeSlot slot) internal pure returns (bytes32) {
         return bytes32(NodeSlot.unwrap(slot) & ~STATUS);
     }
@@ -49,11 +49,11 @@ library NodeSlotLib {
 
     /// @notice One more open challenge. The caller has checked {MAX_OPEN}.
     function opened(NodeSlot slot) internal pure returns (NodeSlot) {
-        return NodeSlot.wrap(NodeSlot.unwrap(slot) + 0x10);
+        return NodeSlot.wrap(NodeSlot.unwrap(slot) + 0x100);
     }
 
     /// @notice One open challenge less. The caller knows that one is open.
     function closed(NodeSlot slot) internal pure returns (NodeSlot) {
-        return NodeSlot.wrap(NodeSlot.unwrap(slot) - 0x10);
+        return NodeSlot.wrap(NodeSlot.unwrap(slot) - 0x100);
     }
 }

@@ -62,7 +62,7 @@ library OneStep {
     /// @param index Row-major index in its shape.
     /// @param values For each operand the elements it reads, in the order of the extent, little-endian as in memory; empty
     /// for a constant, and for the operands of a STACK that this element does not read.
-    function element(OpCode.Op memory op, uint256 index, bytes[] calldata values) internal pure returns (uint256) {
+    function element(OpCode.Op memory op, uint256 index, bytes[] memory values) internal pure returns (uint256) {
         uint8 kind = op.kind;
         if (kind == IOTA) return index;
         if (op.extent.length != 0) return _mask(_reduce(op, index, values), op.dtype);
@@ -126,7 +126,7 @@ library OneStep {
         if (a % b != 0 && (a < 0) != (b < 0)) quotient -= 1;
     }
 
-    function _reduce(OpCode.Op memory op, uint256 index, bytes[] calldata values) private pure returns (int256 total) {
+    function _reduce(OpCode.Op memory op, uint256 index, bytes[] memory values) private pure returns (int256 total) {
         uint256 terms = OpCode.elements(op.extent);
         for (uint256 i = 0; i < op.operands.length; ++i) {
             if (values[i].length != terms * width(op.operands[i].dtype)) revert WrongValues(i, values[i].length);
@@ -149,7 +149,7 @@ library OneStep {
     }
 
     /// @dev A largest zero is +0: which sign a processor's maximum keeps depends on its order.
-    function _largest(bytes calldata values, uint256 terms) private pure returns (int256) {
+    function _largest(bytes memory values, uint256 terms) private pure returns (int256) {
         uint32 best = _bits(_read(values, 0, FLOAT32));
         for (uint256 i = 1; i < terms; ++i) {
             best = SoftFloatOrder.max(best, _bits(_read(values, i, FLOAT32)));
@@ -159,7 +159,7 @@ library OneStep {
     }
 
     /// @dev The one element that an operand reads, or its constant.
-    function _value(OpCode.Op memory op, uint256 number, bytes[] calldata values) private pure returns (int256) {
+    function _value(OpCode.Op memory op, uint256 number, bytes[] memory values) private pure returns (int256) {
         OpCode.Operand memory operand = op.operands[number];
         if (operand.fixedValue) return operand.dtype == FLOAT32 ? int256(uint256(operand.bits)) : int64(operand.bits);
         if (values[number].length != width(operand.dtype)) revert WrongValues(number, values[number].length);
@@ -167,7 +167,7 @@ library OneStep {
     }
 
     /// @dev Element `i` of a packed little-endian row: signed for integers, bits for floats.
-    function _read(bytes calldata row, uint256 i, uint8 dtype) private pure returns (int256 value) {
+    function _read(bytes memory row, uint256 i, uint8 dtype) private pure returns (int256 value) {
         uint256 size = width(dtype);
         uint256 raw;
         for (uint256 k = size; k != 0; --k) {

@@ -14,10 +14,12 @@ library OpCode {
     error ElementOutOfRange(uint256 index, uint256 size);
 
     /// @notice What an op reads: one constant everywhere, or the elements of an earlier op under an affine index map.
+    /// `size` counts the elements of that op's output.
     struct Operand {
         bool fixedValue;
         uint8 dtype;
         uint32 source;
+        uint64 size;
         uint64 offset;
         uint64 bits;
         uint256[] strides;
@@ -78,6 +80,18 @@ library OpCode {
         if (rest != 0) revert ElementOutOfRange(term, elements(op.extent));
     }
 
+    /// @notice Whether a reduction reads its terms of operand `number` from memory in one piece.
+    function isDense(Op memory op, uint256 number) internal pure returns (bool) {
+        uint256[] memory strides = op.operands[number].strides;
+        uint256 expected = 1;
+        for (uint256 d = op.extent.length; d != 0; --d) {
+            uint256 size = op.extent[d - 1];
+            if (size != 1 && strides[op.shape.length + d - 1] != expected) return false;
+            expected *= size;
+        }
+        return true;
+    }
+
     /// @notice Number of elements of a shape; 1 for no dimensions.
     function elements(uint256[] memory shape) internal pure returns (uint256 size) {
         size = 1;
@@ -106,9 +120,10 @@ library OpCode {
             return start + 10;
         }
         operand.source = uint32(_number(data, start + 2, 4));
-        operand.offset = uint64(_number(data, start + 6, 8));
+        operand.size = uint64(_number(data, start + 6, 8));
+        operand.offset = uint64(_number(data, start + 14, 8));
         operand.strides = new uint256[](rank);
-        at = start + 14;
+        at = start + 22;
         for (uint256 d = 0; d < rank; ++d) {
             operand.strides[d] = _number(data, at, 4);
             at += 4;

@@ -18,8 +18,15 @@ library Rewards {
     uint256 internal constant REPUTATION_SLOPE = 0.1e18;
     uint256 internal constant REPUTATION_FULL = 100;
     uint256 internal constant SCARCITY_SLOPE = 0.5e18;
+    /// @notice Least weight of an update in the outer step, in units of 1e-4.
+    uint256 internal constant UPDATE_WEIGHT_MIN = 1000;
     /// @notice Most wei a claim may earn.
     uint256 internal constant CLAIM_CAP = 100e18;
+
+    /// @notice Weight of an update of `steps` steps in the outer step: their square root, in units of 1e-4.
+    function updateWeight(uint256 steps) internal pure returns (uint256) {
+        return Math.max(Math.sqrt(steps * BPS * BPS), UPDATE_WEIGHT_MIN);
+    }
 
     /// @notice Reward in wei of one claim; every division rounds down.
     /// @param batches Batches trained.

@@ -71,4 +71,33 @@ library Rfc9162 {
             ok := and(ok, and(iszero(sn), eq(node, root)))
         }
     }
+
+    /// @notice Root over up to 16 neighbouring nodes of one level: the node above them.
+    function rootOf(bytes32[] calldata nodes) internal pure returns (bytes32) {
+        bytes32[] memory level = nodes;
+        uint256 size = level.length;
+        while (size > 1) {
+            for (uint256 i = 0; i + 1 < size; i += 2) {
+                level[i / 2] = sha256(abi.encodePacked(bytes1(0x01), level[i], level[i + 1]));
+            }
+            // An odd last node moves up as it is.
+            if (size % 2 != 0) level[size / 2] = level[size - 1];
+            size = (size + 1) / 2;
+        }
+        return level[0];
+    }
+
+    /// @notice Root of `size` bytes of zeros as a tensor: leaves of 1,024 bytes.
+    function zeroRoot(uint256 size) internal pure returns (bytes32 node) {
+        uint256 leaves = (size + 1023) / 1024;
+        // `full` is a node over full leaves only, `last` the one at the end of its level.
+        bytes32 full = leafHash(new bytes(1024));
+        bytes32 last = leafHash(new bytes(size - 1024 * (leaves - 1)));
+        while (leaves > 1) {
+            if (leaves % 2 == 0) last = sha256(abi.encodePacked(bytes1(0x01), full, last));
+            full = sha256(abi.encodePacked(bytes1(0x01), full, full));
+            leaves = (leaves + 1) / 2;
+        }
+        return last;
+    }
 }

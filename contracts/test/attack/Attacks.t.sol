@@ -138,7 +138,9 @@ contract AttacksTest is Fixture {
         IWorkRegistry.Opening memory b = _opening(alice, STEPS, 2);
         uint256 before = _owned(mallory);
         vm.prank(mallory);
-        registry.answer(c, bob, a, b);
+        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.NotClaimNode.selector, mallory, alice));
+        registry.answer(c, bob, a, b, TRACE);
+        _send(c, bob, a, b);
         vm.assertEq(_owned(mallory), before);
         vm.assertEq(staking.creditOf(alice), CHALLENGE_BOND / 2);
     }
@@ -191,7 +193,7 @@ contract AttacksTest is Fixture {
         IWorkRegistry.Opening memory a = _opening(mallory, STEPS, STEPS - 2);
         IWorkRegistry.Opening memory b = _opening(mallory, STEPS, STEPS - 1);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, STEPS));
-        registry.answer(c, bob, a, b);
+        _send(c, bob, a, b);
         _skip(RESPONSE + 1);
         registry.timeout(c, bob);
         _assertState(c, ClaimState.Lost, 0);
@@ -210,7 +212,7 @@ contract AttacksTest is Fixture {
         proof[0] = leaf;
         IWorkRegistry.Opening memory o = IWorkRegistry.Opening(_state(mallory, 0), _batch(mallory, 0), 0, proof);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 1));
-        registry.answer(c, bob, o, o);
+        _send(c, bob, o, o);
     }
 
     function test_attack_donation_inflates_nothing() public {

@@ -46,7 +46,7 @@ contract Handler is Fixture {
     // --- views for the invariants ---
 
     function system() external view returns (System memory) {
-        return System(token, staking, emission, registry);
+        return System(token, staking, emission, registry, judge);
     }
 
     function actorCount() external view returns (uint256) {
@@ -151,7 +151,7 @@ contract Handler is Fixture {
         uint256 supply = token.totalSupply();
         if (c.kind == ClaimLib.OUTER) {
             IWorkRegistry.Opening memory leaf = IWorkRegistry.Opening(c.endRoot, c.updateRoot, 0, new bytes32[](0));
-            registry.answer(c, challenger, leaf, leaf);
+            _send(c, challenger, leaf, leaf);
         } else {
             _answer(c, challenger);
         }
@@ -217,7 +217,8 @@ contract Handler is Fixture {
         _mustFail(abi.encodeCall(registry.finalise, (c)));
         _mustFail(abi.encodeCall(registry.timeout, (c, challenger)));
         _mustFail(abi.encodeCall(registry.challenge, (c, 0)));
-        _mustFail(abi.encodeCall(registry.answer, (c, challenger, leaf, leaf)));
+        vm.prank(c.node);
+        _mustFail(abi.encodeCall(registry.answer, (c, challenger, leaf, leaf, TRACE)));
         _count(this.endAgain.selector);
     }
 
@@ -262,7 +263,7 @@ contract Handler is Fixture {
 
     function _isPosted(Claim memory c) private view returns (bool) {
         (ClaimState state,, bytes32 prefix) = registry.claimOf(c.node);
-        return state == ClaimState.Posted && prefix == registry.hashClaim(c) & ~bytes32(uint256(0xff));
+        return state == ClaimState.Posted && prefix == registry.hashClaim(c) & ~bytes32(uint256(0xffff));
     }
 
     function _waiting(Claim memory c, address challenger) private view returns (bool) {

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { vm } from "../../script/Vm.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
+import { Dispute } from "../../src/interfaces/IJudge.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -56,8 +57,18 @@ contract ChallengesTest is Fixture {
 
     function test_revert_challenge_outside_the_steps() public {
         Claim memory c = _posted(alice, STEPS);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.StepOutOfRange.selector, STEPS, STEPS));
+        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.StepOutOfRange.selector, STEPS + 1, STEPS));
+        _challenge(bob, c, STEPS + 1);
+    }
+
+    function test_challenge_of_the_update_opens_no_leaf() public {
+        Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, STEPS);
+        vm.expectEmit(address(registry));
+        emit IWorkRegistry.ChallengeAnswered(
+            registry.hashClaim(c), alice, bob, STEPS, c.startRoot, c.updateRoot, bytes32(0), 0, TRACE
+        );
+        _answer(c, bob);
     }
 
     function test_revert_challenge_twice() public {
@@ -82,20 +93,20 @@ contract ChallengesTest is Fixture {
 
     function test_revert_sixteenth_challenge() public {
         Claim memory c = _posted(alice, STEPS);
-        for (uint256 i = 1; i <= 16; ++i) {
+        for (uint256 i = 1; i <= 256; ++i) {
             address challenger = vm.addr(1000 + i);
             vm.assertTrue(token.transfer(challenger, 2 * STAKE));
             vm.startPrank(challenger);
             token.approve(address(staking), STAKE);
             staking.stake(STAKE);
             vm.stopPrank();
-            if (i == 16) vm.expectRevert(IWorkRegistry.TooManyChallenges.selector);
+            if (i == 256) vm.expectRevert(IWorkRegistry.TooManyChallenges.selector);
             _challenge(challenger, c, 4);
         }
-        _assertState(c, ClaimState.Posted, 15);
+        _assertState(c, ClaimState.Posted, 255);
         // One answer makes room again.
         _answer(c, vm.addr(1001));
-        _challenge(vm.addr(1016), c, 4);
+        _challenge(vm.addr(1256), c, 4);
     }
 
     // --- answer ---
@@ -106,7 +117,7 @@ contract ChallengesTest is Fixture {
         uint256 supply = token.totalSupply();
         vm.expectEmit(address(registry));
         emit IWorkRegistry.ChallengeAnswered(
-            registry.hashClaim(c), alice, bob, 4, _state(alice, 3), _state(alice, 4), _batch(alice, 4)
+            registry.hashClaim(c), alice, bob, 4, _state(alice, 3), _state(alice, 4), _batch(alice, 4), 28, TRACE
         );
         vm.expectEmit(address(registry));
         emit IWorkRegistry.ChallengeFailed(registry.hashClaim(c), alice, bob);
@@ -140,7 +151,7 @@ contract ChallengesTest is Fixture {
         _challenge(bob, c, 0);
         vm.expectEmit(address(registry));
         emit IWorkRegistry.ChallengeAnswered(
-            registry.hashClaim(c), alice, bob, 0, c.startRoot, _state(alice, 0), _batch(alice, 0)
+            registry.hashClaim(c), alice, bob, 0, c.startRoot, _state(alice, 0), _batch(alice, 0), 0, TRACE
         );
         _answer(c, bob);
     }
@@ -161,14 +172,14 @@ contract ChallengesTest is Fixture {
         IWorkRegistry.Opening memory a = _opening(alice, STEPS, 3);
         IWorkRegistry.Opening memory b = _opening(alice, STEPS, 4);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.TooLate.selector, time - 1));
-        registry.answer(c, bob, a, b);
+        _send(c, bob, a, b);
     }
 
     function test_revert_answer_without_challenge() public {
         Claim memory c = _posted(alice, STEPS);
         IWorkRegistry.Opening memory a = _opening(alice, STEPS, 3);
         vm.expectRevert(IWorkRegistry.NotWaiting.selector);
-        registry.answer(c, bob, a, a);
+        _send(c, bob, a, a);
     }
 
     function test_revert_answer_with_other_leaves() public {
@@ -177,12 +188,12 @@ contract ChallengesTest is Fixture {
         IWorkRegistry.Opening memory three = _opening(alice, STEPS, 3);
         IWorkRegistry.Opening memory four = _opening(alice, STEPS, 4);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 4));
-        registry.answer(c, bob, three, three);
+        _send(c, bob, three, three);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 3));
-        registry.answer(c, bob, four, four);
+        _send(c, bob, four, four);
         four.lossBits ^= 1;
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 4));
-        registry.answer(c, bob, three, four);
+        _send(c, bob, three, four);
     }
 
     function test_revert_answer_of_the_last_step_that_is_not_the_end_root() public {
@@ -194,7 +205,7 @@ contract ChallengesTest is Fixture {
         IWorkRegistry.Opening memory a = _opening(alice, STEPS, STEPS - 2);
         IWorkRegistry.Opening memory b = _opening(alice, STEPS, STEPS - 1);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.WrongEndRoot.selector, b.stateRoot, c.endRoot));
-        registry.answer(c, bob, a, b);
+        _send(c, bob, a, b);
     }
 
     function testFuzz_garbage_never_answers(bytes32 state, bytes32 batch, uint32 loss, bytes32[] calldata proof)
@@ -204,7 +215,7 @@ contract ChallengesTest is Fixture {
         _challenge(bob, c, 0);
         IWorkRegistry.Opening memory junk = IWorkRegistry.Opening(state, batch, loss, proof);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 0));
-        registry.answer(c, bob, junk, junk);
+        _send(c, bob, junk, junk);
     }
 
     // --- timeout ---
@@ -309,15 +320,15 @@ contract ChallengesTest is Fixture {
 /// @notice The seam to the judge.
 contract JudgedChallengesTest is Fixture {
     uint32 internal constant STEPS = 10;
-    ScriptedJudge internal judge;
+    ScriptedJudge internal scripted;
 
     function _config() internal view override returns (Config memory c) {
         c = super._config();
-        c.parameters.judge = address(judge);
+        c.parameters.judge = address(scripted);
     }
 
     function setUp() public override {
-        judge = new ScriptedJudge();
+        scripted = new ScriptedJudge();
         super.setUp();
     }
 
@@ -329,13 +340,8 @@ contract JudgedChallengesTest is Fixture {
 
     function test_answer_hands_the_challenge_to_the_judge() public {
         Claim memory c = _judged();
-        (bytes32 hash, address who, uint32 step, bytes32 before, bytes32 afterStep, bytes32 batch) = judge.game();
-        vm.assertEq(hash, registry.hashClaim(c));
-        vm.assertEq(who, bob);
-        vm.assertEq(step, 4);
-        vm.assertEq(before, _state(alice, 3));
-        vm.assertEq(afterStep, _state(alice, 4));
-        vm.assertEq(batch, _batch(alice, 4));
+        Dispute memory d = Dispute(c, bob, 4, _state(alice, 3), _state(alice, 4), _batch(alice, 4), 4 * 7, TRACE);
+        vm.assertEq(keccak256(abi.encode(scripted.dispute())), keccak256(abi.encode(d)));
         _assertState(c, ClaimState.Posted, 1);
         vm.assertEq(_lockedOf(bob), CHALLENGE_BOND);
     }
@@ -349,12 +355,12 @@ contract JudgedChallengesTest is Fixture {
         registry.finalise(c);
         IWorkRegistry.Opening memory o = _opening(alice, STEPS, 3);
         vm.expectRevert(IWorkRegistry.NotWaiting.selector);
-        registry.answer(c, bob, o, o);
+        _send(c, bob, o, o);
     }
 
     function test_ruling_for_the_prover() public {
         Claim memory c = _judged();
-        judge.decide(registry, c, bob, true);
+        scripted.decide(registry, c, bob, true);
         _assertState(c, ClaimState.Posted, 0);
         vm.assertEq(staking.creditOf(alice), CHALLENGE_BOND / 2);
         _afterWindow();
@@ -367,7 +373,7 @@ contract JudgedChallengesTest is Fixture {
         _answer(c, carol);
         vm.expectEmit(address(registry));
         emit IWorkRegistry.ClaimLost(1, alice, registry.hashClaim(c), bob, 4, IWorkRegistry.LossReason.Ruling);
-        judge.decide(registry, c, bob, false);
+        scripted.decide(registry, c, bob, false);
         _assertState(c, ClaimState.Lost, 0);
         vm.assertEq(staking.creditOf(bob), BOND);
         registry.reclaim(c, carol);
@@ -378,11 +384,11 @@ contract JudgedChallengesTest is Fixture {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
         vm.expectRevert(IWorkRegistry.NoChallenge.selector);
-        judge.decide(registry, c, bob, false);
+        scripted.decide(registry, c, bob, false);
         _answer(c, bob);
-        judge.decide(registry, c, bob, true);
+        scripted.decide(registry, c, bob, true);
         vm.expectRevert(IWorkRegistry.NoChallenge.selector);
-        judge.decide(registry, c, bob, true);
+        scripted.decide(registry, c, bob, true);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, alice));
         vm.prank(alice);
         registry.rule(c, bob, true);

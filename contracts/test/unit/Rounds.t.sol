@@ -336,7 +336,7 @@ contract RoundsTest is Fixture {
         IWorkRegistry.Opening memory leaf = IWorkRegistry.Opening({
             stateRoot: NEXT, batchRoot: outer.updateRoot, lossBits: 0, proof: new bytes32[](0)
         });
-        registry.answer(outer, alice, leaf, leaf);
+        _send(outer, alice, leaf, leaf);
         _skip(1);
         registry.finalise(outer);
     }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { Deployment } from "../../script/Deployment.sol";
 import { vm } from "../../script/Vm.sol";
 import { Emission } from "../../src/Emission.sol";
+import { Judge } from "../../src/Judge.sol";
 import { NeuroToken } from "../../src/NeuroToken.sol";
 import { Staking } from "../../src/Staking.sol";
 import { WorkRegistry } from "../../src/WorkRegistry.sol";
@@ -26,11 +27,13 @@ abstract contract Fixture is Deployment {
     uint64 internal constant WINDOW = 600;
     uint64 internal constant RESPONSE = 300;
     uint64 internal constant THAW = 16 days;
+    bytes32 internal constant TRACE = keccak256("op trace");
 
     NeuroToken internal token;
     Staking internal staking;
     Emission internal emission;
     WorkRegistry internal registry;
+    Judge internal judge;
 
     address internal immutable alice = vm.addr(0xA11CE);
     address internal immutable bob = vm.addr(0xB0B);
@@ -62,6 +65,7 @@ abstract contract Fixture is Deployment {
             tokensPerStep: 1024,
             layers: 6,
             maxSteps: 1000,
+            maxClaims: 16,
             trainTime: TRAIN_TIME,
             window: WINDOW,
             responseTime: RESPONSE,
@@ -72,7 +76,7 @@ abstract contract Fixture is Deployment {
 
     function _install(Config memory c) internal {
         System memory s = _deploy(address(this), c);
-        (token, staking, emission, registry) = (s.token, s.staking, s.emission, s.registry);
+        (token, staking, emission, registry, judge) = (s.token, s.staking, s.emission, s.registry, s.judge);
     }
 
     function _fund(address account) internal {
@@ -172,7 +176,17 @@ abstract contract Fixture is Deployment {
     function _answer(Claim memory c, address challenger) internal {
         uint32 step = registry.challengeOf(registry.hashClaim(c), challenger).step;
         IWorkRegistry.Opening memory previous = _opening(c.node, c.steps, step == 0 ? c.steps : step - 1);
-        registry.answer(c, challenger, previous, _opening(c.node, c.steps, step));
+        _send(c, challenger, previous, _opening(c.node, c.steps, step));
+    }
+
+    function _send(
+        Claim memory c,
+        address challenger,
+        IWorkRegistry.Opening memory previous,
+        IWorkRegistry.Opening memory opened
+    ) internal {
+        vm.prank(c.node);
+        registry.answer(c, challenger, previous, opened, TRACE);
     }
 
     /// @dev A posted TRAIN claim of a fresh round.
@@ -199,7 +213,7 @@ abstract contract Fixture is Deployment {
         (ClaimState state, uint256 open, bytes32 prefix) = registry.claimOf(c.node);
         vm.assertEq(uint256(state), uint256(expected), "claim state");
         vm.assertEq(open, expectedOpen, "open challenges");
-        vm.assertEq(prefix, registry.hashClaim(c) & ~bytes32(uint256(0xff)));
+        vm.assertEq(prefix, registry.hashClaim(c) & ~bytes32(uint256(0xffff)));
     }
 
     function _assertPhase(IWorkRegistry.Phase expected) internal view {

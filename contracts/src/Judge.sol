@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { GameState } from "./GameState.sol";
+import { Dispute, IJudge } from "./interfaces/IJudge.sol";
+import { IScalar } from "./interfaces/IScalar.sol";
+import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
+import { Claim } from "./libraries/ClaimLib.sol";
+import { Dataset } from "./libraries/Dataset.sol";
+import { Ports } from "./libraries/Ports.sol";
+import { Programs } from "./libraries/Programs.sol";
+import { Proofs } from "./libraries/Proofs.sol";
+import { Rewards } from "./libraries/Rewards.sol";
+
+/// @title Judge
+/// @notice Decides an opened challenge by one number. See {IJudge}.
+contract Judge is GameState {
+    using Programs for Programs.Layout;
+
+    IScalar private immutable SCALAR;
+
+    constructor(IWorkRegistry registry_, IScalar scalar_, uint64 response_, uint64 extension_)
+        GameState(registry_, response_, extension_)
+    {
+        SCALAR = scalar_;
+    }
+
+    /// @inheritdoc IJudge
+    function proveElement(Dispute calldata d, Program calldata program, ElementProof calldata proof) external {
+        bytes32 game = _challengersMove(d);
+        if (!SCALAR.isWrong(_layout(d, program), d.trace, proof)) revert NothingWrong();
+        _end(game, d, false);
+    }
+
+    /// @inheritdoc IJudge
+    function proveInput(Dispute calldata d, Program calldata program, PortProof calldata proof) external {
+        bytes32 game = _challengersMove(d);
+        Programs.Layout memory layout = _layout(d, program);
+        if (layout.kind == Programs.Kind.Outer && proof.port >= 2 * layout.tensors) {
+            _checkUpdate(d, layout, proof);
+        } else {
+            Ports.checkInput(d, layout, program.suite, proof);
+        }
+        _end(game, d, false);
+    }
+
+    /// @inheritdoc IJudge
+    function proveOutput(Dispute calldata d, Program calldata program, PortProof calldata proof) external {
+        bytes32 game = _challengersMove(d);
+        Ports.checkOutput(d, _layout(d, program), proof);
+        _end(game, d, false);
+    }
+
+    /// @inheritdoc IJudge
+    function proveToken(Dispute calldata d, Program calldata program, TokenProof calldata proof) external {
+        bytes32 game = _challengersMove(d);
+        Programs.Layout memory layout = _layout(d, program);
+        if (layout.kind != Programs.Kind.Step) revert BadPlace();
+        bytes32 randomness = registry.roundOf(d.claim.round).randomness;
+        if (!Dataset.isWrong(d, program.suite, randomness, proof)) revert NothingWrong();
+        _end(game, d, false);
+    }
+
+    /// @inheritdoc IJudge
+    function proveCount(Dispute calldata d, Program calldata program, CountProof calldata proof) external {
+        bytes32 game = _challengersMove(d);
+        Programs.Layout memory layout = _layout(d, program);
+        uint256 claims = layout.inputs / layout.tensors - 2;
+        if (layout.kind != Programs.Kind.Outer || proof.port.port != layout.inputs - 1) revert BadPlace();
+        Ports.requirePort(d, layout, layout.ops + proof.port.port, proof.port);
+        _requireFinal(d, claims, proof.index, proof.port);
+        Proofs.requireLeaf(proof.port.output.root, 8 * claims, proof.leaf, 2);
+        uint256 at = 8 * proof.index;
+        if (proof.leaf.index != at / Proofs.LEAF_BYTES) revert BadPlace();
+        uint256 committed = _int64(proof.leaf.data, at % Proofs.LEAF_BYTES);
+        if (committed == Rewards.updateWeight(proof.port.source.steps)) revert NothingWrong();
+        _end(game, d, false);
+    }
+
+    /// @inheritdoc IJudge
+    function demand(Dispute calldata d, Program calldata program, Demand calldata wanted) external {
+        bytes32 game = _challengersMove(d);
+        (uint256 count, uint256 length) = Ports.below(d, _layout(d, program), wanted);
+        uint64 deadline = _passTurn(game, true);
+        _demands[game] = keccak256(abi.encode(wanted.node, count, length));
+        emit Demanded(
+            game,
+            d.claim.node,
+            wanted.tree,
+            wanted.op,
+            wanted.set,
+            wanted.level,
+            wanted.index,
+            wanted.node,
+            count,
+            length,
+            deadline
+        );
+    }
+
+    /// @dev An update in an outer step is the one of a final claim of the round.
+    function _checkUpdate(Dispute calldata d, Programs.Layout memory layout, PortProof calldata proof) private view {
+        if (proof.port >= layout.inputs - 1) revert BadPlace();
+        bytes memory head = Ports.requirePort(d, layout, layout.ops + proof.port, proof);
+        uint256 number = proof.port / layout.tensors - 2;
+        _requireFinal(d, layout.inputs / layout.tensors - 2, number, proof);
+        uint256 tensor = proof.port % layout.tensors;
+        Proofs.requirePath(proof.source.updateRoot, 0, 0, tensor, layout.tensors, proof.path, 2);
+        if (proof.path.leaf == Ports.tensorLeaf(head, proof.output.root)) revert NothingWrong();
+    }
+
+    /// @dev `proof.source` is final claim `number` of the round; the OUTER claim's update root is the hash of them all.
+    function _requireFinal(Dispute calldata d, uint256 claims, uint256 number, PortProof calldata proof) private view {
+        bytes32 set;
+        for (uint256 i = 0; i < proof.finals.length; ++i) {
+            set = keccak256(abi.encode(set, proof.finals[i]));
+        }
+        if (proof.finals.length != claims || set != d.claim.updateRoot) revert BadPlace();
+        if (number >= claims || registry.hashClaim(proof.source) != proof.finals[number]) revert BadPlace();
+    }
+
+    /// @dev The program of the step in question, which is the one that the claim names.
+    function _layout(Dispute calldata d, Program calldata program) private view returns (Programs.Layout memory) {
+        Claim calldata claim = d.claim;
+        Programs.Suite calldata suite = program.suite;
+        if (Programs.hash(suite) != claim.programHash) revert BadPlace();
+        if (_isOuter(claim)) {
+            uint256 claims = registry.roundOf(claim.round).finals;
+            bytes32 leaf = sha256(abi.encodePacked(bytes1(0), program.outerOps, program.outerRoot));
+            Proofs.requireIn(suite.outerRoot, leaf, claims - 1, suite.outerCount, program.outerProof, 100);
+            return Programs.outer(suite, program.outerRoot, program.outerOps, claims);
+        }
+        return d.step == claim.steps ? Programs.update(suite) : Programs.step(suite);
+    }
+
+    /// @dev A little-endian int64 that is not negative, or more than any weight.
+    function _int64(bytes calldata data, uint256 at) private pure returns (uint256 value) {
+        for (uint256 i = 8; i != 0; --i) {
+            value = (value << 8) | uint8(data[at + i - 1]);
+        }
+    }
+}

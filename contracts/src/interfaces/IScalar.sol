@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import { Programs } from "../libraries/Programs.sol";
+import { IJudge } from "./IJudge.sol";
+
+/// @title IScalar
+/// @notice Recomputes one element of one op. It holds no state and no money.
+interface IScalar {
+    /// @notice Thrown when an operand's element lies in none of the leaves that were opened.
+    error LeafMissing(uint256 operand, uint256 leaf);
+
+    /// @notice Whether an element of an op's output is not what follows from the elements that it reads.
+    /// @dev Reverts where a proof does not lead to its root.
+    /// @param layout The program.
+    /// @param trace Root of the op trace.
+    function isWrong(Programs.Layout calldata layout, bytes32 trace, IJudge.ElementProof calldata proof)
+        external
+        view
+        returns (bool);
+}

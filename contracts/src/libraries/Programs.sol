@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @title Programs
+/// @notice A network's programs under one hash. The same as consensus/program/suite.py.
+library Programs {
+    /// @notice See consensus.program.suite.Suite, field by field.
+    struct Suite {
+        uint256 tensors;
+        uint256 stepOps;
+        bytes32 stepRoot;
+        uint256 updateOps;
+        bytes32 updateRoot;
+        uint256 outerCount;
+        bytes32 outerRoot;
+        uint256 scheduleSteps;
+        bytes32 scheduleRoot;
+        uint256 sequences;
+        uint256 length;
+    }
+
+    /// @notice What a claim did.
+    enum Kind {
+        Step,
+        Update,
+        Outer
+    }
+
+    /// @notice One program: its tree holds `ops` descriptors, then the ports of inputs, then those of outputs.
+    struct Layout {
+        Kind kind;
+        bytes32 root;
+        uint256 ops;
+        uint256 inputs;
+        uint256 outputs;
+        uint256 tensors;
+    }
+
+    /// @notice The claim's program hash of a suite.
+    function hash(Suite calldata suite) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked("ponw/programs/1", bytes1(0), abi.encode(suite)));
+    }
+
+    /// @notice The step: weights and both moments, tokens and schedule in; weights, moments and loss out.
+    function step(Suite calldata s) internal pure returns (Layout memory) {
+        return Layout(Kind.Step, s.stepRoot, s.stepOps, 3 * s.tensors + 2, 3 * s.tensors + 1, s.tensors);
+    }
+
+    /// @notice The update: weights at the start and at the end in; their difference out.
+    function update(Suite calldata s) internal pure returns (Layout memory) {
+        return Layout(Kind.Update, s.updateRoot, s.updateOps, 2 * s.tensors, s.tensors, s.tensors);
+    }
+
+    /// @notice The outer step over `claims` claims: weights, velocity, updates and their weights in; the first two out.
+    function outer(Suite calldata s, bytes32 root, uint256 ops, uint256 claims) internal pure returns (Layout memory) {
+        return Layout(Kind.Outer, root, ops, (2 + claims) * s.tensors + 1, 2 * s.tensors, s.tensors);
+    }
+
+    /// @notice Leaves of a program's tree.
+    function leaves(Layout memory layout) internal pure returns (uint256) {
+        return layout.ops + layout.inputs + layout.outputs;
+    }
+}
