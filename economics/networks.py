@@ -15,10 +15,12 @@ class NetworkParameters:
     train_time: Seconds
     window: Seconds
     response: Seconds
+    extension: Seconds
     thaw: Seconds
     epoch_length: Seconds
     max_steps: Steps
     steps_per_round: Steps
+    max_claims: int = c.MAX_CLAIMS
     claim_bond: Wei = c.CLAIM_BOND
     challenge_bond: Wei = c.CHALLENGE_BOND
     min_stake: Wei = c.MIN_STAKE
@@ -35,6 +37,8 @@ class NetworkParameters:
             "train_time",
             "window",
             "response",
+            "extension",
+            "max_claims",
             "thaw",
             "epoch_length",
             "max_steps",
@@ -49,10 +53,15 @@ class NetworkParameters:
             raise ValueError("challenge_bond must be within min_stake, or no new node can challenge")
         if not 0 < self.steps_per_round <= self.max_steps:
             raise ValueError("steps_per_round must be from 1 to max_steps")
-        if self.thaw < self.window + self.response:
-            raise ValueError("thaw must outlast window + response, or a cheat's stake leaves before it can be slashed")
+        if self.thaw < self.window + self.longest_game:
+            raise ValueError("thaw must outlast window and dispute, or a cheat's stake leaves before it can be slashed")
         if self.genesis_supply > self.supply_cap:
             raise ValueError("genesis_supply is above supply_cap")
+
+    @property
+    def longest_game(self) -> Seconds:
+        """Most seconds from a challenge to its end: the answer, both clocks, and an extension for every move."""
+        return Seconds(3 * self.response + 2 * (c.MAX_DEMANDS + 1) * self.extension)
 
 
 MAINNET: Final = NetworkParameters(
@@ -60,6 +69,7 @@ MAINNET: Final = NetworkParameters(
     train_time=Seconds(HOUR),
     window=c.CHALLENGE_WINDOW,
     response=c.RESPONSE_TIME,
+    extension=c.CLOCK_EXTENSION,
     thaw=c.THAW_TIME,
     epoch_length=c.EPOCH_LENGTH,
     max_steps=c.MAX_STEPS,
@@ -70,8 +80,9 @@ DEVNET: Final = NetworkParameters(
     name="devnet",
     train_time=Seconds(20),
     window=Seconds(15),
-    response=Seconds(6),
-    thaw=Seconds(30),
+    response=Seconds(30),
+    extension=Seconds(6),
+    thaw=Seconds(600),
     epoch_length=c.EPOCH_LENGTH,
     max_steps=c.MAX_STEPS,
     steps_per_round=Steps(20),

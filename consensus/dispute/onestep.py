@@ -70,6 +70,19 @@ def reads(op: Op, index: int) -> Iterator[tuple[int, int]]:
             yield operand.source, place(operand, (*at, *rest))
 
 
+def places(op: Op, number: int, index: int, read: Read) -> list[int]:
+    """Flat indices of what operand ``number`` reads for element ``index``, in the order of the extent.
+
+    Empty for a constant and for an operand of a STACK that this element does not read.
+    """
+    at, operand = unravel(index, op.shape), op.operands[number]
+    if operand.source is None or (op.kind is Kind.STACK and number != at[0]):
+        return []
+    if op.kind is Kind.GATHER and number == 0:
+        return [place(operand, at) + value(op.operands[1], at, read) * op.attributes[0]]
+    return [place(operand, (*at, *rest)) for rest in product(*(range(size) for size in op.extent))]
+
+
 def place(operand: Operand, at: tuple[int, ...]) -> int:
     """The flat index that an operand reads at a multi-index."""
     return operand.offset + sum(i * stride for i, stride in zip(at, operand.strides, strict=True))

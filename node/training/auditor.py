@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consensus.commitments.tensors import state_root, tensor_set_root
@@ -20,7 +20,7 @@ from node.artefacts.layout import RoundIndex, checkpoint_name
 from node.errors import PeerError
 from node.storage.checkpoints import TRAIN_GROUPS
 from node.storage.errors import TensorFileError
-from node.storage.tensorfile import Tensors, save_tensors
+from node.storage.tensorfile import Tensors, load_tensors, save_tensors
 from node.training.ledger import ClaimView, RoundView
 from node.training.work import Task, Workshop
 
@@ -38,10 +38,12 @@ class WithheldError(PeerError):
 
 @dataclass(frozen=True)
 class Finding:
-    """What an audit found. `step` is the first wrong step, None where everything agreed."""
+    """What an audit found. `step` is the first wrong step (the number of steps for a wrong update), None where
+    everything agreed; `before` the state that it starts from."""
 
     step: int | None
     detail: str
+    before: TrainState | None = None
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,15 @@ class Auditor:
             state = self._state_before(segment, claim.steps, start, evidence, work)
             finding = self._recompute(state, task, segment, evidence.trace)
             if finding is not None:
-                return finding
+                # Stepping is in place, so the state before the wrong step is made once more.
+                before = self._state_before(segment, claim.steps, start, evidence, work)
+                for _ in self._workshop.steps(before, task, finding.step or 0):
+                    self._tick()
+                return replace(finding, before=before)
         end = self._load(claim.steps, evidence, work)
         update = update_of(start, end.weights)
         if tensor_set_root(update) != claim.update_root:
-            return Finding(last, f"step {last}: the update is not start weights minus end weights")
+            return Finding(claim.steps, "the update is not start weights minus end weights", end)
         save_tensors(self.update(suspect), update, {})
         done = ", ".join(f"{s.start}-{s.stop - 1}" for s in segments)
         return Finding(None, f"steps {done} and the update agree")
@@ -152,11 +158,13 @@ class Auditor:
 
     def _load(self, step: int, evidence: _Evidence, work: Path) -> TrainState:
         name = checkpoint_name(step)
-        tensors = evidence.client.fetch_tensors(evidence.index, name, self._shapes, work / name).tensors
+        if (work / name).exists():
+            tensors = load_tensors(work / name, self._shapes).tensors
+        else:
+            tensors = evidence.client.fetch_tensors(evidence.index, name, self._shapes, work / name).tensors
         weights, m, v = (_group(tensors, group) for group in TRAIN_GROUPS)
         if state_root(weights, m, v) != evidence.trace[step - 1].state_root:
             raise WithheldError(f"the checkpoint after step {step - 1} is not the one committed to", step - 1)
-        (work / name).unlink()
         return TrainState(weights, m, v, step)
 
 

@@ -11,6 +11,7 @@ from economics.audit import is_drawn
 from economics.units import BPS
 from node.chain.contracts import Contracts
 from node.chain.types import ClaimState
+from node.dispute.evidence import Evidence
 from node.errors import FundsError, RevertError
 from node.logs import get_logger
 from node.storage.store import Store
@@ -30,6 +31,7 @@ class RoundAudits:
     contracts: Contracts
     store: Store
     auditor: Auditor
+    evidence: Evidence
     share_bps: int | None
     seed: bytes = b""
     done: dict[bytes, Finding] = field(default_factory=dict)
@@ -63,6 +65,8 @@ class RoundAudits:
         self.done[suspect.hash] = finding
         if finding.step is not None:
             log.error("a claim is wrong", node=suspect.node, round=view.number, finding=finding.detail)
+            if finding.before is not None:
+                self.evidence.save(suspect.claim.round, suspect.hash, finding.before)
             self._challenge(suspect, finding.step)
         # Recorded last: a node stopped before this line audits and challenges again, which changes nothing.
         result = "ok" if finding.step is None else "wrong"

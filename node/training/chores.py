@@ -53,7 +53,7 @@ class Chores:
                 self._reclaim(claim)
             elif claim.state is ClaimState.POSTED:
                 self._time_out(view, claim)
-                if not claim.challenges and view.block.timestamp > window_end:
+                if not claim.challenges and not claim.judged and view.block.timestamp > window_end:
                     self._finalise(view, claim)
 
     def collect(self) -> int:
@@ -81,7 +81,7 @@ class Chores:
             self.attempt(lambda: registry.finalise(claim.claim), "NotOpenClaim", "ChallengesOpen")
 
     def _reclaim(self, claim: ClaimView) -> None:
-        if self._me in claim.challenges:
+        if self._me in claim.challenges or self._me in claim.judged:
             registry = self._contracts.registry
             self.attempt(lambda: registry.reclaim(claim.claim, self._me), "NoChallenge", "ClaimStillOpen")
 

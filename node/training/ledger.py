@@ -15,20 +15,23 @@ _LOSS = {LossReason.SILENCE: "no answer in time", LossReason.RULING: "ruled wron
 
 @dataclass
 class ClaimView:
-    """One claim of the round; `challenges` maps a challenger to (step, deadline of the answer)."""
+    """One claim of the round; `challenges` maps a challenger to (step, deadline of the answer) while it waits for one,
+    `judged` to the step of its game."""
 
     claim: Claim
     hash: bytes
     node: str
     state: ClaimState = ClaimState.POSTED
     challenges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     reward: int = 0
 
 
 @dataclass(frozen=True)
 class RoundView:
-    """A round at one block. `finals` are its final TRAIN claims in the chain's order."""
+    """A round at one block. `finals` are its final TRAIN claims in the chain's order; `answered` the challenges that
+    went before the judge."""
 
     number: int
     phase: Phase
@@ -38,6 +41,7 @@ class RoundView:
     claims: tuple[ClaimView, ...]
     finals: tuple[ClaimView, ...]
     uris: dict[str, str]
+    answered: list[events.ChallengeAnswered] = field(default_factory=list)
 
     @property
     def trains(self) -> list[ClaimView]:
@@ -80,7 +84,8 @@ class Ledger:
         info, phase = registry.round_of(wanted), registry.phase_of(wanted)
         claims, finals = _replay(event for event in found if _of_round(event, wanted))
         opened = self._opened.get(wanted, block.number)
-        return RoundView(wanted, phase, info, block, opened, claims, finals, dict(self._uris))
+        answered = [event for event in found if isinstance(event, events.ChallengeAnswered)]
+        return RoundView(wanted, phase, info, block, opened, claims, finals, dict(self._uris), answered)
 
     def _remember(self, found: Iterable[events.Event]) -> None:
         for event in found:
@@ -105,8 +110,12 @@ def _replay(found: Iterator[events.Event]) -> tuple[tuple[ClaimView, ...], tuple
             continue
         if isinstance(event, events.ClaimChallenged):
             view.challenges[event.challenger] = (event.step, event.deadline)
+        elif isinstance(event, events.ChallengeAnswered):
+            view.judged[event.challenger] = event.step
+            view.challenges.pop(event.challenger, None)
         elif isinstance(event, events.ChallengeFailed | events.ChallengeReleased):
             view.challenges.pop(event.challenger, None)
+            view.judged.pop(event.challenger, None)
         elif isinstance(event, events.ClaimFinal):
             view.state, view.reward = ClaimState.FINAL, event.reward
             if view.claim.kind is ClaimKind.TRAIN:
@@ -115,6 +124,7 @@ def _replay(found: Iterator[events.Event]) -> tuple[tuple[ClaimView, ...], tuple
             view.state = ClaimState.LOST
             view.reason = f"step {event.step}: {_LOSS[event.reason]}"
             view.challenges.pop(event.challenger, None)
+            view.judged.pop(event.challenger, None)
     return tuple(claims.values()), tuple(finals)
 
 

@@ -14,12 +14,12 @@ from economics.cohort import inner_steps
 from node.chain.contracts import Contracts
 from node.chain.types import ClaimState, Parameters, Phase
 from node.config import Settings
+from node.dispute.watcher import Watcher
 from node.errors import PeerError, PendingError, RpcError
 from node.logs import get_logger
 from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
-from node.training.defender import Defender
 from node.training.inner import InnerLoop, RoundWork
 from node.training.ledger import Ledger, RoundView
 from node.training.outer import NextState, OuterLoop
@@ -51,14 +51,14 @@ class Parts:
     audits: RoundAudits
     outer: OuterLoop
     chores: Chores
-    defender: Defender
+    watcher: Watcher
     records: Records
     reporter: Reporter
     stop: threading.Event
 
 
 class RoundLoop:
-    """Runs rounds until told to stop. One thread; the defender is another."""
+    """Runs rounds until told to stop. One thread; the watcher is another."""
 
     def __init__(self, parts: Parts, clock: Callable[[], float] = time.monotonic) -> None:
         self._p, self._clock = parts, clock
@@ -82,16 +82,16 @@ class RoundLoop:
 
         Raises:
             OuterMismatchError: the posted global state is not the computed one. LeafConflictError, DiskError,
-            DatabaseError, and whatever the defender failed with. An unreachable chain or peer is waited for.
+            DatabaseError, and whatever the watcher failed with. An unreachable chain or peer is waited for.
         """
         p, self._rounds = self._p, rounds
-        p.defender.start()
+        p.watcher.start()
         try:
             while not self._is_done():
                 self.tick()
                 p.stop.wait(POLL_SECONDS)
         finally:
-            p.defender.close()
+            p.watcher.close()
 
     def _is_done(self) -> bool:
         enough = self._rounds is not None and self._p.reporter.now.rounds_done >= self._rounds
@@ -100,8 +100,8 @@ class RoundLoop:
     def tick(self) -> None:
         """One look at the chain and what follows from it; a chain or peer that does not answer is waited for."""
         p = self._p
-        if p.defender.failure is not None:
-            raise p.defender.failure
+        if p.watcher.failure is not None:
+            raise p.watcher.failure
         try:
             view = p.ledger.look()
             self._seen_at = self._clock()
@@ -281,6 +281,7 @@ class RoundLoop:
             p.prover.publish_global(view.number, p.states.path(view.number))
             p.states.drop_before(view.number)
             p.audits.auditor.drop_before(view.number)
+            p.audits.evidence.drop_before(view.number)
             self._start = (view.number, state)
         return self._start[1]
 

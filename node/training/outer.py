@@ -43,9 +43,17 @@ class OuterLoop:
         Raises:
             PeerError: an update is neither here nor served by anybody. OuterStepError (consensus). DiskError.
         """
-        updates = [(update_weight(final.claim.steps), self._update(view, final, start)) for final in view.finals]
-        state = outer_step(start, updates)
+        weights = [update_weight(final.claim.steps) for final in view.finals]
+        state = outer_step(start, list(zip(weights, self.updates(view, start), strict=True)))
         return NextState(global_root(state.weights, state.velocity), state)
+
+    def updates(self, view: RoundView, start: GlobalState) -> list[Tensors]:
+        """The updates of the round's final claims, in the chain's order.
+
+        Raises:
+            PeerError: one is neither here nor served by anybody. DiskError.
+        """
+        return [self._update(view, final, start) for final in view.finals]
 
     def require_same(self, view: RoundView, computed: NextState) -> None:
         """Check the posted outer claim against what this node computed.

@@ -48,7 +48,12 @@ class Records:
 
     def sync(self, view: RoundView) -> None:
         """Write what changed since the last look."""
-        state = (view.number, view.phase, [(c.hash, c.state, len(c.challenges)) for c in view.claims], view.uris)
+        state = (
+            view.number,
+            view.phase,
+            [(c.hash, c.state, len(c.challenges), len(c.judged)) for c in view.claims],
+            view.uris,
+        )
         if state == self._last:
             return
         self._store.save_round(self._round(view))
@@ -133,5 +138,5 @@ class Records:
 
 def _wanted(view: ClaimView) -> Recorded:
     if view.state is ClaimState.POSTED:
-        return Recorded.CHALLENGED if view.challenges else Recorded.SENT
+        return Recorded.CHALLENGED if view.challenges or view.judged else Recorded.SENT
     return Recorded.FINAL if view.state is ClaimState.FINAL else Recorded.LOST

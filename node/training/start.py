@@ -13,6 +13,9 @@ from node.artefacts.serving import serve_in_thread
 from node.chain.contracts import Contracts
 from node.chain.units import format_units
 from node.config import Settings
+from node.dispute.cases import Cases
+from node.dispute.evidence import Evidence
+from node.dispute.watcher import Watcher
 from node.errors import FundsError
 from node.genesis import workshop
 from node.paths import private_folder
@@ -20,7 +23,6 @@ from node.storage.store import Store
 from node.training.auditor import Auditor
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
-from node.training.defender import Defender
 from node.training.inner import InnerLoop
 from node.training.ledger import Ledger
 from node.training.loop import Parts, RoundLoop
@@ -29,10 +31,12 @@ from node.training.prover import Prover
 from node.training.records import Records
 from node.training.snapshot import Reporter, Snapshot
 from node.training.states import GlobalStates
+from node.training.work import Workshop
 
 CHECKPOINTS_NAME = "checkpoints"
 STATES_NAME = "states"
 AUDIT_NAME = "audit"
+DISPUTES_NAME = "disputes"
 
 
 @contextmanager
@@ -43,15 +47,18 @@ def assembled(
     stop: threading.Event,
     listen: Callable[[Snapshot], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
+    make_workshop: Callable[[Settings], Workshop] = workshop,
 ) -> Iterator[RoundLoop]:
     """A round loop that is ready to run: engine proved, network checked, stake there, artefacts served and announced.
+
+    `make_workshop` is called once for the loop's thread, and once more for that of disputes when one begins.
 
     Raises:
         KernelError (consensus), OtherProgramError, FundsError (not staked), ServerError, DatabaseError, DiskError,
         ManifestError, ShardError, and what announcing may raise.
     """
     require_stake(contracts)
-    shop = workshop(settings)
+    shop = make_workshop(settings)
     shop.require_network(contracts.registry.parameters())
     home = private_folder(settings.home)
     artefacts = private_folder(home / ARTEFACTS_NAME)
@@ -68,19 +75,23 @@ def assembled(
         inner = InnerLoop(shop, store, home / CHECKPOINTS_NAME)
         auditor = Auditor(shop, home / AUDIT_NAME, lambda: None)
         shapes = shop.config.shapes()
+        states = GlobalStates(home / STATES_NAME, shapes, shop.genesis_state())
+        evidence = Evidence(home / DISPUTES_NAME, shapes)
+        outer = OuterLoop(address, shapes, inner.checkpoints, auditor, home / AUDIT_NAME)
+        cases = Cases(address, lambda: make_workshop(settings), states, inner.checkpoints, evidence, outer)
         parts = Parts(
             settings=settings,
             contracts=contracts,
             store=store,
             workshop=shop,
             ledger=ledger,
-            states=GlobalStates(home / STATES_NAME, shapes, shop.genesis_state()),
+            states=states,
             inner=inner,
             prover=Prover(shop, contracts, store, inner, artefacts),
-            audits=RoundAudits(contracts, store, auditor, settings.audit_share_bps),
-            outer=OuterLoop(address, shapes, inner.checkpoints, auditor, home / AUDIT_NAME),
+            audits=RoundAudits(contracts, store, auditor, evidence, settings.audit_share_bps),
+            outer=outer,
             chores=Chores(contracts, clock),
-            defender=Defender(contracts, store, first_block),
+            watcher=Watcher(contracts, store, cases, first_block),
             records=Records(contracts, store),
             reporter=reporter,
             stop=stop,

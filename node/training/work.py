@@ -13,12 +13,14 @@ from consensus.arithmetic.engine import Engine
 from consensus.commitments.batch import batch_root
 from consensus.commitments.tensors import global_root, state_root
 from consensus.commitments.trace import StepLeaf, loss_bits
+from consensus.dispute.rerun import Rerun
 from consensus.model.config import ModelConfig
 from consensus.model.evaluate import mean_loss
 from consensus.model.init import init_weights
+from consensus.program.known import suite_of
+from consensus.program.step import schedule_row, step_program
 from consensus.training.batches import draw_offsets
 from consensus.training.outer import GlobalState
-from consensus.training.program import program_hash
 from consensus.training.step import Trainer, TrainState
 from node.chain.deploy import Genesis
 from node.chain.types import Parameters
@@ -73,6 +75,14 @@ class Workshop:
         root = state_root(state.weights, state.m, state.v)
         return StepLeaf(root, batch_root(tokens.numpy()), loss_bits(loss), step)
 
+    def rerun(self, state: TrainState, task: Task) -> Rerun:
+        """The next step as a program, to be run op by op for a dispute."""
+        parts = {"weights": state.weights, "m": state.m, "v": state.v}
+        given = {f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
+        given["tokens"] = self.batch(task, state.step)
+        given["schedule"] = schedule_row(self.trainer.optimizer, state.step)
+        return Rerun(step_program(self.config), given)
+
     def steps(self, state: TrainState, task: Task, stop: int) -> Iterator[StepLeaf]:
         """Run from where `state` stands up to step `stop`, a leaf at a time."""
         while state.step < stop:
@@ -87,7 +97,7 @@ class Workshop:
         """What a network of this work is deployed with."""
         state = self.genesis_state()
         return Genesis(
-            program_hash=program_hash(self.config),
+            program_hash=suite_of(self.config).hash(),
             data_root=self.dataset.root,
             start_root=global_root(state.weights, state.velocity),
             tokens_per_step=self.config.tokens_per_step,

@@ -111,7 +111,7 @@ def test_a_silent_prover_is_slashed(network: Network, staked: Staked) -> None:
     challenge = challenger.registry.challenge_of(digest, challenger.client.address)
     assert (challenge.state, challenge.step) == (ChallengeState.WAITING, 2)
     with pytest.raises(RevertError) as refused:
-        prover.registry.answer(claim, challenger.client.address, Opening.empty(), Opening.empty())
+        prover.registry.answer(claim, challenger.client.address, Opening.empty(), Opening.empty(), bytes(32))
     assert refused.value.name == "BadProof"
     network.advance(_seconds(network, "response_time") + 1)
     challenger.registry.timeout(claim, challenger.client.address)
@@ -301,7 +301,7 @@ def test_addresses_of_another_contract(network: Network) -> None:
 
 def test_deployment_is_predicted_and_verified(network: Network) -> None:
     contracts = network.contracts(network.accounts[0])
-    assert contracts.registry.parameters() == registry_parameters(DEVNET, network.genesis)
+    assert contracts.registry.parameters() == registry_parameters(DEVNET, network.genesis, contracts.judge.address)
     assert contracts.token.total_supply() == DEVNET.genesis_supply
     assert create_address("0x6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0", 1).lower() == (
         "0x343c43a37d37dff08ae8c4a11544c718abb4fcf8"

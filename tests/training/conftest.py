@@ -20,8 +20,10 @@ from node import config
 from node.chain.contracts import Contracts
 from node.chain.deploy import deploy
 from node.chain.types import Phase
+from node.config import Settings
 from node.data.corpus import ensure_default
 from node.data.dataset import Dataset
+from node.genesis import workshop
 from node.training.ledger import Ledger, RoundView
 from node.training.loop import RoundLoop
 from node.training.start import assembled
@@ -69,14 +71,14 @@ class World:
         """The contracts under account number `index`."""
         return self.network.contracts(self.network.accounts[index])
 
-    def start(self, index: int, **settings: object) -> RoundLoop:
-        """Start (or start again) the node of account `index`, staked before."""
+    def start(self, index: int, make: Callable[[Settings], Workshop] = workshop, **settings: object) -> RoundLoop:
+        """Start (or start again) the node of account `index`, staked before; `make` builds what it trains with."""
         home = self.folder / f"node{index}"
         options = {"data_dir": self.dataset.folder, "listen_port": 0, "round_steps": STEPS, "threads": 1}
         loaded = config.load(home, **(options | settings))
         stop, closer = threading.Event(), ExitStack()
         first = self.network.deployment.block
-        node = assembled(loaded, self.contracts(index), first, stop, clock=self.clock)
+        node = assembled(loaded, self.contracts(index), first, stop, clock=self.clock, make_workshop=make)
         self.loops[index] = closer.enter_context(node)
         self.stops[index], self.closers[index] = stop, closer
         self.stack.push(closer.__exit__)

@@ -159,7 +159,7 @@ def test_a_prover_that_skips_the_last_steps_update_is_found(shop: Workshop, hone
     auditor = Auditor(shop, tmp_path / "audit", lambda: None)
     with served(shop, honest, tmp_path, ALL) as uri:
         finding = auditor.audit(view, suspect, honest.start.weights, bytes(32), AUDITOR, uri)
-    assert finding.step == STEPS - 1
+    assert finding.step == STEPS
     assert "update" in finding.detail
 
 

@@ -80,32 +80,49 @@ def test_a_lazy_claim_is_challenged_and_slashed_by_the_clock(world: World) -> No
     assert [claim.node for claim in view.finals] == [honest.client.address]
 
 
-def test_an_honest_prover_answers_a_challenge_and_gains_half_the_bond(world: World) -> None:
-    honest, griefer = world.account(1), world.account(3)
+def test_an_honest_prover_wins_every_dispute_and_gains_half_of_each_bond(world: World) -> None:
+    honest, steps = world.account(1), (2, 0, STEPS - 1, STEPS)
+    griefers = [world.account(3 + number) for number in range(3)]
     loop = world.start(1)
     posted(world, 1)
     claim = world.view.trains[0].claim
-    griefer.registry.challenge(claim, 2)
-    assert loop.parts.defender.look() == 1
-    assert not world.view.trains[0].challenges
+    for griefer, step in zip(griefers, steps, strict=False):
+        griefer.registry.challenge(claim, step)
+    assert loop.parts.watcher.look() == 3
+    judged = world.view.trains[0].judged
+    assert judged == {griefer.client.address: step for griefer, step in zip(griefers, steps, strict=False)}
+    # Nothing is wrong with any step, so the griefers have no move, and their clocks end the games.
+    world.pass_response()
+    assert loop.parts.watcher.look() == 3
+    view = world.view.trains[0]
+    assert not view.judged and not view.challenges and view.state is ClaimState.POSTED
+    assert honest.staking.credit_of(honest.client.address) == 3 * CHALLENGE_BOND // 2
+    for griefer in griefers:
+        assert griefer.staking.account_of(griefer.client.address).active == STAKE - CHALLENGE_BOND
+
+
+def test_the_update_is_answered_too(world: World) -> None:
+    honest, griefer = world.account(1), world.account(3)
+    loop = world.start(1)
+    posted(world, 1)
+    griefer.registry.challenge(world.view.trains[0].claim, STEPS)
+    assert loop.parts.watcher.look() == 1
+    world.pass_response()
+    assert loop.parts.watcher.look() == 1
     assert honest.staking.credit_of(honest.client.address) == CHALLENGE_BOND // 2
-    assert griefer.staking.account_of(griefer.client.address).active == STAKE - CHALLENGE_BOND
-    griefer.registry.challenge(claim, STEPS - 1)
-    griefer.registry.challenge_of(world.view.trains[0].hash, griefer.client.address)
-    assert loop.parts.defender.look() == 1
 
 
-def test_the_defender_thread_answers_while_the_node_does_something_else(world: World) -> None:
+def test_the_watcher_thread_answers_while_the_node_does_something_else(world: World) -> None:
     world.account(1)
     griefer = world.account(3)
     loop = world.start(1)
     posted(world, 1)
     griefer.registry.challenge(world.view.trains[0].claim, 0)
-    loop.parts.defender.start()
+    loop.parts.watcher.start()
     try:
         answered = world.until(lambda view: not view.trains[0].challenges, ticks=2000)
     finally:
-        loop.parts.defender.close()
+        loop.parts.watcher.close()
     assert answered.trains[0].state is ClaimState.POSTED
 
 

@@ -1,0 +1,59 @@
+"""One step run op by op for a dispute: its op trace, and any of its outputs."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+from torch import Tensor
+
+from consensus.commitments import tree
+from consensus.commitments.levels import Levels
+from consensus.commitments.tensors import tensor_bytes, tensor_root
+from consensus.program.execute import Watch, run
+from consensus.program.ops import Program
+from economics.constants import LEAF_BYTES
+
+
+class Rerun:
+    """A program on one step's inputs. Every pass gives the same bits; nothing but roots is kept between passes."""
+
+    def __init__(self, program: Program, inputs: Mapping[str, Tensor], watch: Watch | None = None) -> None:
+        self.program, self.inputs, self._watch = program, inputs, watch
+
+    @cached_property
+    def roots(self) -> list[bytes]:
+        """The tensor root of every op's output."""
+        return self._pass()[0]
+
+    @cached_property
+    def trace(self) -> Levels:
+        """The op trace: one leaf an op, the root of its output."""
+        return Levels([tree.leaf_hash(root) for root in self.roots])
+
+    def outputs(self, ops: Iterable[int]) -> dict[int, Tensor]:
+        """What these ops wrote."""
+        return self._pass(frozenset(ops), roots=False)[1]
+
+    def results(self) -> dict[str, Tensor]:
+        """The program's outputs by name."""
+        found = self.outputs(self.program.outputs.values())
+        return {name: found[at] for name, at in self.program.outputs.items()}
+
+    def _pass(self, wanted: frozenset[int] = frozenset(), roots: bool = True) -> tuple[list[bytes], dict[int, Tensor]]:
+        found, kept = [], {}
+        for at, out in run(self.program, self.inputs, self._watch):
+            if roots:
+                found.append(tensor_root(out))
+            if at in wanted:
+                kept[at] = out
+        return found, kept
+
+
+def pieces(tensor: Tensor) -> list[bytes]:
+    """The data of a tensor's leaves."""
+    data = tensor_bytes(tensor).tobytes()
+    return [data[at : at + LEAF_BYTES] for at in range(0, len(data), LEAF_BYTES)]
+
+
+def tensor_levels(tensor: Tensor) -> Levels:
+    """The tree of a tensor."""
+    return Levels([tree.leaf_hash(piece) for piece in pieces(tensor)])

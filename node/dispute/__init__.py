@@ -1,0 +1,1 @@
+"""Disputes: what this node challenges, and what it answers."""

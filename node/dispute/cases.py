@@ -1,0 +1,128 @@
+"""Runs the step in question again, whoever's it is, and gathers what the judge will ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+
+from consensus.commitments.claim import ClaimKind
+from consensus.commitments.tensors import tensor_set_root
+from consensus.dispute.game import Case, Dispute, Stage, program_of
+from consensus.dispute.moves import Facts
+from consensus.dispute.rerun import Rerun
+from consensus.program.outer import update_name
+from consensus.training.batches import draw_offsets
+from consensus.training.outer import GlobalState, update_weight
+from consensus.training.step import TrainState
+from node.dispute.evidence import Evidence, load_state
+from node.dispute.text import text_opener
+from node.storage.checkpoints import CheckpointStore
+from node.training.errors import StateUnavailableError
+from node.training.ledger import ClaimView, RoundView
+from node.training.outer import OuterLoop
+from node.training.states import GlobalStates
+from node.training.work import Task, Workshop
+
+
+class Cases:
+    """The steps that disputes are about. ``make_workshop`` gives this thread its own engine, on first use."""
+
+    def __init__(
+        self,
+        me: str,
+        make_workshop: Callable[[], Workshop],
+        states: GlobalStates,
+        own: CheckpointStore,
+        evidence: Evidence,
+        outer: OuterLoop,
+    ) -> None:
+        self._me, self._make, self._states = me, make_workshop, states
+        self._own, self._evidence, self._outer = own, evidence, outer
+        self._reruns: dict[tuple[bytes, int], Rerun] = {}
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """The network's model on an engine of this thread's own."""
+        return self._make()
+
+    def case(self, view: RoundView, dispute: Dispute) -> Case:
+        """A dispute with its program."""
+        return Case(self.workshop.config, dispute, len(view.finals))
+
+    def rerun(self, view: RoundView, claim: ClaimView, step: int) -> Rerun:
+        """The step run again from the state before it: this node's own for its own claims, else the right one.
+
+        Raises:
+            StateUnavailableError: the round's start is not here. PeerError: an update is served by nobody.
+            TensorFileError: a kept state is damaged.
+        """
+        key = (claim.hash, step)
+        if key not in self._reruns:
+            self._reruns = {key: self._rerun(view, claim, step)}
+        return self._reruns[key]
+
+    def facts(self, view: RoundView, claim: ClaimView, step: int) -> Facts:
+        """What a challenger needs besides; errors as for ``rerun``."""
+        shop, start = self.workshop, self._start(view)
+        moments: tuple[bytes, ...] = ()
+        offsets: list[int] = []
+        if stage_of(claim, step) is Stage.UPDATE:
+            end = self._state(view, claim, step)
+            moments = (tensor_set_root(end.m), tensor_set_root(end.v))
+        elif stage_of(claim, step) is Stage.STEP:
+            limit = shop.dataset.limit(shop.config.seq_len)
+            offsets = draw_offsets(view.info.randomness, claim.claim.node, step, shop.config.batch, limit)
+        finals = tuple((final.claim, final.hash) for final in view.finals)
+        velocity = tensor_set_root(start.velocity)
+        rerun = self.rerun(view, claim, step)
+        return Facts(rerun, velocity, moments, finals, tuple(offsets), text_opener(shop.dataset))
+
+    def _rerun(self, view: RoundView, claim: ClaimView, step: int) -> Rerun:
+        stage = stage_of(claim, step)
+        if stage is Stage.STEP:
+            task = Task(view.info.randomness, claim.claim.node)
+            return self.workshop.rerun(self._state(view, claim, step), task)
+        start = self._start(view)
+        if stage is Stage.UPDATE:
+            end = self._state(view, claim, step)
+            given = {f"start/{name}": t for name, t in start.weights.items()}
+            given |= {f"end/{name}": t for name, t in end.weights.items()}
+            return Rerun(program_of(self.workshop.config, stage), given)
+        given = {f"weights/{name}": t for name, t in start.weights.items()}
+        given |= {f"velocity/{name}": t for name, t in start.velocity.items()}
+        for number, update in enumerate(self._outer.updates(view, start)):
+            given |= {update_name(number, name): t for name, t in update.items()}
+        counts = [update_weight(final.claim.steps) for final in view.finals]
+        given["counts"] = torch.tensor(counts, dtype=torch.int64)
+        return Rerun(program_of(self.workshop.config, stage, len(counts)), given)
+
+    def _state(self, view: RoundView, claim: ClaimView, step: int) -> TrainState:
+        """The state before ``step``, from the nearest kept one."""
+        number = claim.claim.round
+        found = self._evidence.nearest(number, claim.hash, step)
+        if found is None and claim.node == self._me:
+            kept = [at for saved, at in self._own.saved() if saved == number and at <= step]
+            found = load_state(self._own, number, max(kept)) if kept else None
+        if found is None:
+            found = TrainState.start(self._start(view).weights)
+        for _ in self.workshop.steps(found, Task(view.info.randomness, claim.claim.node), step):
+            pass
+        return found
+
+    def _start(self, view: RoundView) -> GlobalState:
+        state = self._states.own(view.number, view.info.start_root)
+        if state is None:
+            raise StateUnavailableError(
+                f"The global state that round {view.number} starts from is not here yet.",
+                "The node asks its peers for it.",
+            )
+        return state
+
+
+def stage_of(claim: ClaimView, step: int) -> Stage:
+    """Which program a step of a claim is."""
+    if claim.claim.kind is ClaimKind.OUTER:
+        return Stage.OUTER
+    return Stage.UPDATE if step == claim.claim.steps else Stage.STEP

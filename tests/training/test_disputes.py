@@ -1,0 +1,110 @@
+"""Whole nodes in a dispute: a liar that answers every move loses, and a restart in the middle loses nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from structlog.testing import capture_logs
+
+from consensus.program.step import step_program
+from economics.constants import CLAIM_BOND
+from node.chain.types import ClaimState
+from node.config import Settings
+from node.demo.liar import LIE_OUTPUT, LyingWorkshop, lying
+from node.training.loop import RoundLoop
+from tests.training.conftest import STAKE, World
+
+HONEST, LIAR = 1, 2
+
+
+def started(world: World) -> tuple[RoundLoop, RoundLoop]:
+    """An honest node and a liar, whose claims of a round stand."""
+    world.account(HONEST)
+    address = world.account(LIAR).client.address
+
+    def make(settings: Settings) -> LyingWorkshop:
+        return lying(settings, address, every=1)
+
+    honest, liar = world.start(HONEST), world.start(LIAR, make)
+    world.until(lambda view: len(view.trains) == 2)
+    world.close_training()
+    return honest, liar
+
+
+def challenged(world: World) -> None:
+    """The honest node's audit has found the lie."""
+    address = world.contracts(LIAR).client.address
+    view = world.until(lambda view: any(claim.challenges for claim in view.trains))
+    suspect = next(claim for claim in view.trains if claim.challenges)
+    assert suspect.node == address
+    assert len(suspect.challenges) == 1
+
+
+def play(world: World, moves: int) -> int:
+    """Let both watchers move in turn until the game is over, or for so many moves; the number made."""
+    made = 0
+    while made < moves:
+        now = sum(loop.parts.watcher.look() for loop in world.loops.values())
+        made += now
+        if not now:
+            break
+    return made
+
+
+def assert_slashed(world: World) -> None:
+    suspect = next(c for c in world.view.trains if c.node == world.contracts(LIAR).client.address)
+    assert suspect.state is ClaimState.LOST
+    assert suspect.reason.endswith(": ruled wrong")
+    assert world.contracts(LIAR).staking.account_of(suspect.node).active == STAKE - 2 * CLAIM_BOND
+    honest = world.contracts(HONEST)
+    assert honest.staking.credit_of(honest.client.address) == CLAIM_BOND
+    assert honest.staking.account_of(honest.client.address).active == STAKE
+
+
+def test_a_liar_that_answers_every_move_is_slashed_by_the_judge(world: World) -> None:
+    honest, _ = started(world)
+    challenged(world)
+    with capture_logs() as logs:
+        made = play(world, 100)
+    assert made > 10, "the liar serves nothing of its op trace, so every node of it was demanded on chain"
+    assert_slashed(world)
+    op = step_program(honest.parts.workshop.config).outputs[LIE_OUTPUT]
+    won = [record for record in logs if record["event"] == "dispute won"]
+    assert [f", op {op} " in record["proof"] for record in won] == [True]
+
+
+def test_a_restart_of_either_side_in_the_middle_of_a_game(world: World) -> None:
+    started(world)
+    challenged(world)
+    assert play(world, 5) >= 5
+    address = world.contracts(LIAR).client.address
+    world.stop(HONEST)
+    world.start(HONEST)
+    assert play(world, 3) >= 3
+    world.stop(LIAR)
+    world.start(LIAR, lambda settings: lying(settings, address, every=1))
+    play(world, 100)
+    assert_slashed(world)
+
+
+def test_a_liar_that_falls_silent_loses_by_the_clock(world: World) -> None:
+    started(world)
+    challenged(world)
+    play(world, 4)
+    world.stop(LIAR)
+    play(world, 1)
+    world.pass_response()
+    world.pass_response()
+    play(world, 5)
+    assert_slashed(world)
+
+
+def test_an_honest_claim_is_never_challenged(world: World) -> None:
+    world.account(HONEST)
+    world.account(LIAR)
+    world.start(HONEST)
+    world.start(LIAR)
+    world.until(lambda view: len(view.trains) == 2)
+    view = world.finish_round()
+    assert all(not claim.challenges and not claim.judged for claim in view.trains)
+    assert replace(view.info, closed=True).finals == 2
