@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts snapshots test-python test-install bench-exact lint lock clean
+.PHONY: help setup demo test test-contracts snapshots test-python test-install bench-exact bench-dispute attack-dispute test-softfloat lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -18,7 +18,7 @@ help: ## this list
 
 setup: $(STAMPS)/package $(STAMPS)/npm ## virtual environment, compiled kernels, contract toolchain
 
-demo: $(STAMPS)/package $(STAMPS)/npm ## a network of three honest nodes and a cheat; writes demo-report.json
+demo: $(STAMPS)/package $(STAMPS)/npm ## a network of three honest nodes and two cheats; writes demo-report.json
 	$(BIN)/python -m node.demo
 
 test: test-contracts test-python ## every test
@@ -37,6 +37,15 @@ test-install: $(STAMPS)/package ## install the package elsewhere and run it from
 
 bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
 	$(BIN)/python bench/exact.py
+
+bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes bench/results/dispute.json
+	$(BIN)/python -m bench.dispute
+
+attack-dispute: $(STAMPS)/package $(STAMPS)/npm ## every lie about every op kind; writes bench/results/attack-dispute.json
+	$(BIN)/python -m bench.dispute_attacks
+
+test-softfloat: $(STAMPS)/package $(STAMPS)/npm ## a million pairs an op against the processor
+	SOFTFLOAT_CASES=1000000 $(BIN)/python -m pytest -q tests/differential/test_softfloat.py
 
 lint: $(STAMPS)/package $(STAMPS)/contracts ## every linter, and what is generated is up to date
 	$(BIN)/ruff check .

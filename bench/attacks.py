@@ -74,7 +74,7 @@ def sample_inputs(program: Program, ops: list[int]) -> list[int]:
 def flipped(honest: Story, program: Program, op: int, draw: random.Random, serves: bool = True) -> Attack:
     """One bit of one element of one op."""
     one = program.ops[op]
-    element, bit = draw.randrange(one.size), _bit(one, draw)
+    element, bit = draw.randrange(one.size), some_bit(one, draw)
     label = one.name or one.kind.name
     how = "" if serves else ", data withheld"
     watch = flip(op, element, bit)
@@ -187,7 +187,7 @@ def updates(config: ModelConfig, honest: Story, draw: random.Random) -> Iterator
     inputs = {one.name.partition("/")[0]: at for at, one in enumerate(program.ops) if one.kind is Kind.INPUT}
     for op in (*inputs.values(), by_kind(program)[Kind.SUB][-1]):
         one = program.ops[op]
-        element, bit = draw.randrange(one.size), _bit(one, draw)
+        element, bit = draw.randrange(one.size), some_bit(one, draw)
         watch = flip(op, element, bit)
         name = f"update: flip {one.name or one.kind.name} element {element} bit {bit}"
         yield Attack(name, lambda arena, watch=watch: _update_lie(arena, honest, watch))  # type: ignore[misc]
@@ -206,7 +206,7 @@ def _update_lie(arena: Arena, honest: Story, watch: Watch | None, update: dict[s
     return arena.play(case, openings(honest, STEPS), arena.facts(0, right, honest.states[-1]), lying)
 
 
-def _bit(op: Op, draw: random.Random) -> int:
+def some_bit(op: Op, draw: random.Random) -> int:
     """A bit whose flip leaves every later index within its table."""
     if op.dtype is DType.FLOAT32:
         return draw.randrange(23)

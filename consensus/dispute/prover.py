@@ -25,7 +25,7 @@ class Prover:
 
     def children(self, which: Tree, number: int, level: int, index: int) -> list[bytes]:
         """The nodes below one; ``number`` is the op of a Tensor or the set of a Set."""
-        return self._levels(which, number).below(level, index)
+        return self.levels(which, number).below(level, index)
 
     def data(self, which: Tree, number: int, index: int) -> bytes:
         """The data of a leaf."""
@@ -43,7 +43,8 @@ class Prover:
         sets = range(max(SETS_AFTER[self.case.dispute.stage], 1))
         return [Levels(group_leaves(ports, self.rerun.roots, s, tensors)) for s in sets]
 
-    def _levels(self, which: Tree, number: int) -> Levels:
+    def levels(self, which: Tree, number: int) -> Levels:
+        """The tree that is asked about."""
         if which is Tree.TRACE:
             return self.rerun.trace
         if which is Tree.SETS:

@@ -12,12 +12,16 @@ from consensus.program.execute import Watch, run
 from consensus.program.ops import Program
 from economics.constants import LEAF_BYTES
 
+KEPT_OUTPUTS = 8
+"""Outputs of ops kept between passes."""
+
 
 class Rerun:
-    """A program on one step's inputs. Every pass gives the same bits; nothing but roots is kept between passes."""
+    """A program on one step's inputs. Every pass gives the same bits."""
 
     def __init__(self, program: Program, inputs: Mapping[str, Tensor], watch: Watch | None = None) -> None:
         self.program, self.inputs, self._watch = program, inputs, watch
+        self._kept: dict[int, Tensor] = {}
 
     @cached_property
     def roots(self) -> list[bytes]:
@@ -30,8 +34,14 @@ class Rerun:
         return Levels([tree.leaf_hash(root) for root in self.roots])
 
     def outputs(self, ops: Iterable[int]) -> dict[int, Tensor]:
-        """What these ops wrote."""
-        return self._pass(frozenset(ops), roots=False)[1]
+        """What these ops wrote. The outputs of a few ops are kept: every move of a game asks for the same ones."""
+        wanted = frozenset(ops)
+        if wanted <= self._kept.keys():
+            return {op: self._kept[op] for op in wanted}
+        found = self._pass(wanted, roots=False)[1]
+        if len(wanted) <= KEPT_OUTPUTS:
+            self._kept = found if len(self._kept) + len(found) > KEPT_OUTPUTS else self._kept | found
+        return found
 
     def results(self) -> dict[str, Tensor]:
         """The program's outputs by name."""

@@ -48,7 +48,7 @@ abstract contract Deployment {
         if (c.extension != 0) c.parameters.judge = vm.computeCreateAddress(deployer, nonce + 5);
         s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);
         if (c.extension != 0) {
-            s.judge = new Judge(s.registry, new Scalar(), c.parameters.responseTime, c.extension);
+            s.judge = new Judge(s.registry, new Scalar(s.registry), c.parameters.responseTime, c.extension);
         }
     }
 }

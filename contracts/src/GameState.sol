@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
-import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { Proofs } from "./libraries/Proofs.sol";
 import { Rfc9162 } from "./libraries/Rfc9162.sol";
 
@@ -94,14 +93,11 @@ abstract contract GameState is IJudge {
 
     /// @dev Every change of this contract's state stands before the call out, which goes to the fixed registry.
     function _end(bytes32 game, Dispute calldata d, bool proverWon) internal {
+        // A game without demands has none to forget, and to look would cost as much as to read.
+        if (_clocks[game].demands != 0) delete _demands[game];
         delete _clocks[game];
-        delete _demands[game];
         emit GameEnded(game, d.claim.node, d.challenger, proverWon);
         registry.rule(d.claim, d.challenger, proverWon);
-    }
-
-    function _isOuter(Claim calldata claim) internal pure returns (bool) {
-        return claim.kind == ClaimLib.OUTER;
     }
 
     /// @dev The game, if exactly this was demanded and there is time.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import { IJudge } from "./interfaces/IJudge.sol";
+import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IScalar } from "./interfaces/IScalar.sol";
+import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
+import { Layouts } from "./libraries/Layouts.sol";
 import { OneStep } from "./libraries/OneStep.sol";
 import { OpCode } from "./libraries/OpCode.sol";
 import { Programs } from "./libraries/Programs.sol";
@@ -15,14 +17,20 @@ import { Proofs } from "./libraries/Proofs.sol";
 contract Scalar is IScalar {
     using OpCode for OpCode.Op;
 
-    uint8 private constant INT64 = 3;
+    IWorkRegistry private immutable REGISTRY;
+
+    constructor(IWorkRegistry registry_) {
+        REGISTRY = registry_;
+    }
 
     /// @inheritdoc IScalar
-    function isWrong(Programs.Layout calldata layout, bytes32 trace, IJudge.ElementProof calldata proof)
+    function isWrong(Dispute calldata d, IJudge.Program calldata program, IJudge.ElementProof calldata proof)
         external
         view
         returns (bool)
     {
+        Programs.Layout memory layout = Layouts.resolve(REGISTRY, d, program);
+        bytes32 trace = d.trace;
         Proofs.requireDescriptor(layout, proof.op, proof.descriptor, proof.descriptorProof, 0);
         Proofs.requireOutput(trace, layout.ops, proof.op, proof.output, 1);
         OpCode.Op memory op = OpCode.parse(proof.descriptor);

@@ -25,6 +25,7 @@ from node.artefacts.layout import (
     TRACE_NAME,
     IndexEntry,
     RoundIndex,
+    ops_name,
     parse_index,
 )
 from node.artefacts.sources import Body, open_source
@@ -34,6 +35,8 @@ from node.storage.tensorfile import Shapes, TensorFile, largest_file, load_tenso
 ATTEMPTS = 5
 BACKOFF_MAX_S = 8.0
 TOTAL_TIMEOUT_S = 600.0
+ROOT_BYTES = 32
+"""One root of an op trace."""
 """One artefact must arrive within this, however it trickles."""
 _UNTRUSTED = "Treat the peer as not having published it."
 
@@ -107,6 +110,15 @@ class ArtefactClient:
             raise ArtefactSizeError(f"{self.uri} offers a trace that does not have {steps} leaves.", _UNTRUSTED)
         data = self.fetch(index, TRACE_NAME, target, max_bytes=steps * LEAF_BYTES).read_bytes()
         return [data[start : start + LEAF_BYTES] for start in range(0, len(data), LEAF_BYTES)]
+
+    def fetch_ops(self, index: RoundIndex, step: int, ops: int, target: Path) -> list[bytes]:
+        """The roots of a step's op trace, 32 bytes each; there must be exactly `ops` of them."""
+        name = ops_name(step)
+        entry = index.find(name)
+        if entry is not None and entry.size != ops * ROOT_BYTES:
+            raise ArtefactSizeError(f"{self.uri} offers an op trace that does not have {ops} roots.", _UNTRUSTED)
+        data = self.fetch(index, name, target, max_bytes=ops * ROOT_BYTES).read_bytes()
+        return [data[start : start + ROOT_BYTES] for start in range(0, len(data), ROOT_BYTES)]
 
     def fetch_tensors(self, index: RoundIndex, name: str, shapes: Shapes, target: Path) -> TensorFile:
         """Download a safetensors file and load it if it holds exactly the fp32 tensors of `shapes`.

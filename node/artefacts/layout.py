@@ -19,7 +19,11 @@ INDEX_LIMIT = 1 << 20
 LEAF_BYTES = 72
 """One leaf of trace.bin, see docs/DESIGN.md."""
 
-_NAME = r"(trace\.bin|claim\.json|global\.safetensors|update\.safetensors|checkpoint-(0|[1-9][0-9]{0,9})\.safetensors)"
+_STEP = r"(0|[1-9][0-9]{0,9})"
+_NAME = (
+    r"(trace\.bin|claim\.json|global\.safetensors|update\.safetensors"
+    rf"|checkpoint-{_STEP}\.safetensors|ops-{_STEP}\.bin)"
+)
 _ROUND = r"(0|[1-9][0-9]{0,17})"
 
 
@@ -61,6 +65,11 @@ class RoundIndex(BaseModel):
 def checkpoint_name(step: int) -> str:
     """The file name of the checkpoint after `step` steps."""
     return f"checkpoint-{step}.safetensors"
+
+
+def ops_name(step: int) -> str:
+    """The file name of the op trace of a step: one root (32 bytes) an op."""
+    return f"ops-{step}.bin"
 
 
 def parse_index(data: bytes) -> RoundIndex | None:

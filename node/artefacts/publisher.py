@@ -21,6 +21,7 @@ from node.artefacts.layout import (
     IndexEntry,
     RoundIndex,
     checkpoint_name,
+    ops_name,
     parse_index,
     round_folder,
     valid_name,
@@ -79,6 +80,16 @@ class RoundPublisher:
                 publish(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
+
+    def add_ops(self, step: int, roots: Sequence[bytes]) -> None:
+        """ops-<step>.bin, listed at once beside what is published already: a dispute does not wait for other files."""
+        name = ops_name(step)
+        write_atomic(self.folder / name, b"".join(roots))
+        known = read_index(self.folder.parent, self.number)
+        files = [] if known is None else [entry for entry in known.files if entry.name != name]
+        files.append(_entry(self.folder / name))
+        index = RoundIndex(round=self.number, files=tuple(sorted(files, key=lambda entry: entry.name)))
+        write_atomic(self.folder / INDEX_NAME, index.model_dump_json().encode())
 
     def finish(self) -> RoundIndex:
         """Hash every file and write index.json; from now on the round is served."""

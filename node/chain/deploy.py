@@ -83,7 +83,7 @@ def deploy(client: ChainClient, network: NetworkParameters, genesis: Genesis, tr
         "Staking": (expected.token, expected.registry, network.min_stake, network.thaw),
         "Emission": (expected.token, expected.registry, _values(schedule)),
         "WorkRegistry": (expected.staking, expected.emission, _values(parameters)),
-        "Scalar": (),
+        "Scalar": (expected.registry,),
         "Judge": (expected.registry, expected.scalar, network.response, network.extension),
     }
     for name, address in zip(artifacts.CONTRACT_NAMES, expected.model_dump().values(), strict=True):

@@ -31,6 +31,7 @@ from node.training.work import Workshop
 
 HONEST = ("alice", "bob", "carol")
 LAZY = "larry"
+LIAR = "lucy"
 LIMIT_SECONDS = 235
 POLL_SECONDS = 1.0
 
@@ -40,7 +41,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="where the chain and the nodes live; replaced")] = Path(".demo"),
     report_file: Annotated[Path, typer.Option("--report", help="where the figures go")] = Path("demo-report.json"),
 ) -> None:
-    """Start a chain, three honest nodes and a lazy one; train real text; end with a table and a report.
+    """Start a chain, three honest nodes, a lazy one and a liar; train real text; end with a table and a report.
 
     Examples:
 
@@ -76,8 +77,9 @@ def _play(network: DemoNetwork, console: Console, started: float) -> tuple[DemoR
     for name in HONEST:
         network.add(name, "honest", running)
     network.add(LAZY, "lazy", running)
+    network.add(LIAR, "lying", running)
     network.stake(contracts)
-    console.print(f"contracts deployed, {len(HONEST)} nodes staked; starting {len(network.members)} processes")
+    console.print(f"contracts deployed, {len(HONEST) + 1} nodes staked; starting {len(network.members)} processes")
     for member in network.members:
         member.start()
     _watch(network, contracts, console, started)
@@ -110,6 +112,9 @@ def _news(network: DemoNetwork, view: RoundView) -> list[str]:
         lines.append(f"round {view.number}: {who} posted a {kind} claim over {claim.claim.steps} steps")
         for challenger, (step, _) in claim.challenges.items():
             lines.append(f"round {view.number}: {names.get(challenger, challenger)} challenges step {step} of {who}")
+        for challenger, step in claim.judged.items():
+            rival = names.get(challenger, challenger)
+            lines.append(f"round {view.number}: {who} answers; {rival} disputes step {step} before the judge")
         if claim.reason:
             lines.append(f"[red]round {view.number}: {who} lost its claim ({claim.reason}) and is slashed[/red]")
         elif claim.reward:

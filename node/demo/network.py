@@ -30,7 +30,7 @@ RPC_SECONDS = 20
 
 @dataclass
 class Member:
-    """One process of the network. `kind` is honest or lazy."""
+    """One process of the network. `kind` is honest, lazy or lying."""
 
     name: str
     kind: str
@@ -126,9 +126,10 @@ class DemoNetwork:
         ensure_default(self.data)
 
     def stake(self, contracts: Contracts) -> None:
-        """Fund every member, and let the honest ones stake as an operator would; the cheat stakes by itself."""
+        """Fund every member, and let them stake as an operator would; the lazy one stakes by itself."""
         fund(contracts, [member.address for member in self.members])
-        staking = [self._ponw(member.home, "stake", "add", str(STAKE_NEURO), "--yes") for member in self.honest]
+        stakers = [member for member in self.members if member.kind != "lazy"]
+        staking = [self._ponw(member.home, "stake", "add", str(STAKE_NEURO), "--yes") for member in stakers]
         started = [subprocess.Popen(command, env=_environment(), stdout=subprocess.DEVNULL) for command in staking]  # noqa: S603
         for process in started:
             if process.wait() != 0:
@@ -146,6 +147,8 @@ class DemoNetwork:
     def _command(self, kind: str, home: Path) -> list[str]:
         if kind == "lazy":
             return [sys.executable, "-m", "node.demo.lazy", str(home), str(STAKE_NEURO)]
+        if kind == "lying":
+            return [sys.executable, "-m", "node.demo.liar", str(home), str(self.rounds)]
         return self._ponw(home, "run", "--yes", "--plain", "--rounds", str(self.rounds))
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from consensus.commitments.claim import Claim, ClaimKind
 from consensus.commitments.trace import StepLeaf, Trace
@@ -12,6 +13,8 @@ from consensus.dispute.game import Stage
 from consensus.dispute.moves import Move, NothingWrongError, Tree
 from consensus.dispute.prover import Prover
 from consensus.errors import CommitmentError
+from node.artefacts.client import ArtefactClient
+from node.artefacts.publisher import RoundPublisher
 from node.chain.contracts import Contracts
 from node.chain.types import ClaimState, Opening
 from node.dispute.cases import Cases, stage_of
@@ -23,6 +26,7 @@ from node.training.ledger import ClaimView, Ledger, RoundView
 
 log = get_logger("dispute")
 POLL_SECONDS = 1.0
+FETCH_SECONDS = 10.0
 _OVER = ("NoGame", "NotOpenClaim", "TooEarly")
 """Errors of a game that somebody else has ended meanwhile."""
 
@@ -36,13 +40,15 @@ def opening(trace: Trace, step: int) -> Opening:
 class Watcher:
     """Plays for one node, on either side of any number of disputes. What it needs to go on is on chain or on disk."""
 
-    def __init__(self, contracts: Contracts, store: Store, cases: Cases, first_block: int) -> None:
+    def __init__(self, contracts: Contracts, store: Store, cases: Cases, artefacts: Path, first_block: int) -> None:
         self._contracts, self._store, self._cases = contracts, store, cases
+        self._artefacts = artefacts
         self._me = contracts.client.address
         self._ledger = Ledger(contracts, first_block)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="disputes", daemon=True)
         self._given_up: set[bytes] = set()
+        self._served: dict[bytes, list[bytes]] = {}
         self.failure: PonwError | None = None
 
     def start(self) -> None:
@@ -73,7 +79,9 @@ class Watcher:
         return read_games(self._contracts, view, view.answered)
 
     def _answer(self, view: RoundView, claim: ClaimView, challenger: str, step: int) -> bool:
-        trace = self._cases.rerun(view, claim, step).trace.root
+        rerun = self._cases.rerun(view, claim, step)
+        trace = rerun.trace.root
+        RoundPublisher(self._artefacts, claim.claim.round).add_ops(step, rerun.roots)
         openings = (Opening.empty(), Opening.empty())
         if stage_of(claim, step) is not Stage.UPDATE:
             steps = self._trace(claim.claim)
@@ -118,6 +126,9 @@ class Watcher:
     def _move(self, view: RoundView, game: Game) -> bool:
         case = self._cases.case(view, game.dispute)
         facts = self._cases.facts(view, game.claim, game.dispute.step)
+        roots = self._fetch_ops(view, game, len(case.program.ops))
+        if roots:
+            game.knowledge.learn_tree(roots)
         try:
             move = Challenger(case, facts, game.knowledge).next_move()
         except NothingWrongError as error:
@@ -129,6 +140,22 @@ class Watcher:
         if sent:
             self._tell(game, move)
         return sent
+
+    def _fetch_ops(self, view: RoundView, game: Game, ops: int) -> list[bytes]:
+        """The op trace as the prover serves it; none where it serves none: then it is demanded on chain."""
+        uri = view.uris.get(game.claim.node)
+        if game.id not in self._served and uri is not None:
+            target = self._artefacts / f".{game.id.hex()}.tmp"
+            try:
+                with ArtefactClient(uri, attempts=1, total_timeout_s=FETCH_SECONDS) as client:
+                    index = client.index(game.dispute.claim.round)
+                    self._served[game.id] = client.fetch_ops(index, game.dispute.step, ops, target)
+            except PeerError as error:
+                log.info("the op trace is not served; demanding it", node=game.claim.node, reason=error.message)
+                self._served[game.id] = []
+            finally:
+                target.unlink(missing_ok=True)
+        return self._served.get(game.id, [])
 
     def _tell(self, game: Game, move: Move) -> None:
         if move.function == "demand":

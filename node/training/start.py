@@ -91,7 +91,7 @@ def assembled(
             audits=RoundAudits(contracts, store, auditor, evidence, settings.audit_share_bps),
             outer=outer,
             chores=Chores(contracts, clock),
-            watcher=Watcher(contracts, store, cases, first_block),
+            watcher=Watcher(contracts, store, cases, artefacts, first_block),
             records=Records(contracts, store),
             reporter=reporter,
             stop=stop,

@@ -6,6 +6,7 @@ import random
 
 from bench.arena import Arena
 from bench.attacks import attacks
+from bench.outer_attacks import outer_attacks
 from economics.constants import CLAIM_BOND
 
 
@@ -28,3 +29,15 @@ def test_every_lie_loses(arena: Arena, draw: random.Random) -> None:
                 won.append(attack.name)
     assert won == []
     assert played >= 50
+
+
+def test_every_lie_about_an_outer_step_loses(arena: Arena, draw: random.Random) -> None:
+    won, played = [], 0
+    for attack in outer_attacks(arena, draw):
+        with arena.undone():
+            outcome = attack.play(arena)
+            played += 1
+            if outcome.prover_won:
+                won.append(attack.name)
+    assert won == []
+    assert played >= 20

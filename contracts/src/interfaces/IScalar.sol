@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import { Programs } from "../libraries/Programs.sol";
-import { IJudge } from "./IJudge.sol";
+import { Dispute, IJudge } from "./IJudge.sol";
 
 /// @title IScalar
 /// @notice Recomputes one element of one op. It holds no state and no money.
@@ -11,10 +10,9 @@ interface IScalar {
     error LeafMissing(uint256 operand, uint256 leaf);
 
     /// @notice Whether an element of an op's output is not what follows from the elements that it reads.
-    /// @dev Reverts where a proof does not lead to its root.
-    /// @param layout The program.
-    /// @param trace Root of the op trace.
-    function isWrong(Programs.Layout calldata layout, bytes32 trace, IJudge.ElementProof calldata proof)
+    /// @dev Reverts where a proof does not lead to its root. The parameters are those of {IJudge.proveElement}, so that the
+    /// judge hands its calldata on as it is.
+    function isWrong(Dispute calldata d, IJudge.Program calldata program, IJudge.ElementProof calldata proof)
         external
         view
         returns (bool);

@@ -1,0 +1,103 @@
+"""Lies about an outer step: every op kind of its program, and every kind of input."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.arena import Arena, Outcome, Story, flip
+from bench.attacks import Attack, by_kind, some_bit
+from consensus.commitments.claim import Claim, ClaimKind
+from consensus.commitments.tensors import global_root
+from consensus.commitments.trace import StepLeaf
+from consensus.dispute.game import Case, Dispute, Stage, program_of
+from consensus.dispute.moves import Facts
+from consensus.dispute.rerun import Rerun
+from consensus.program.execute import Watch
+from consensus.program.ops import Kind, Program
+from consensus.program.outer import update_name
+from consensus.training.outer import update_weight
+from node.chain.types import Opening, Phase
+
+FINALS = 2
+
+
+@dataclass(frozen=True)
+class Finals:
+    """The final claims of a round with their hashes, and the updates behind them."""
+
+    claims: tuple[tuple[Claim, bytes], ...]
+    updates: list[dict[str, Tensor]]
+
+
+def close_round(arena: Arena, story: Story) -> Finals:
+    """Make two claims of the round final: of the prover, and of a third account over the same work."""
+    posted = []
+    for contracts in (arena.prover, arena.contracts[3]):
+        claim = arena.claim(story, node=bytes.fromhex(contracts.client.address[2:]))
+        contracts.registry.post(claim)
+        posted.append(claim)
+    parameters = arena.prover.registry.parameters()
+    arena.advance(parameters.train_time + parameters.window + 2)
+    for claim in posted:
+        arena.prover.registry.finalise(claim)
+    digests = [arena.prover.registry.hash_claim(claim) for claim in posted]
+    return Finals(tuple(zip(posted, digests, strict=True)), [story.update] * FINALS)
+
+
+def inputs(arena: Arena, finals: Finals) -> dict[str, Tensor]:
+    """What the outer step's program reads."""
+    given = {f"weights/{name}": t for name, t in arena.start.weights.items()}
+    given |= {f"velocity/{name}": t for name, t in arena.start.velocity.items()}
+    for number, update in enumerate(finals.updates):
+        given |= {update_name(number, name): t for name, t in update.items()}
+    counts = [update_weight(claim.steps) for claim, _ in finals.claims]
+    return given | {"counts": torch.tensor(counts, dtype=torch.int64)}
+
+
+def outer_attacks(arena: Arena, draw: random.Random) -> Iterator[Attack]:
+    """One flipped bit in every kind of op, and in every kind of input."""
+    program = program_of(arena.config, Stage.OUTER, FINALS)
+    story = arena.story(1)
+    chosen = [draw.choice(ops) for kind, ops in by_kind(program).items() if kind is not Kind.INPUT]
+    groups = {name.partition("/")[0]: at for name, at in program.inputs.items()}
+    for op in (*groups.values(), *chosen):
+        yield flipped(story, program, op, draw)
+
+
+def flipped(story: Story, program: Program, op: int, draw: random.Random) -> Attack:
+    """One bit of one element of one op."""
+    one = program.ops[op]
+    element, bit = draw.randrange(one.size), some_bit(one, draw)
+    watch = flip(op, element, bit)
+    name = f"outer: flip {one.name or one.kind.name} op {op} element {element} bit {bit}"
+    return Attack(name, lambda arena: lie(arena, story, watch))
+
+
+def lie(arena: Arena, story: Story, watch: Watch) -> Outcome:
+    """Close a round, post an outer step that is watched by a liar, and play."""
+    finals = close_round(arena, story)
+    registry = arena.prover.registry
+    number = registry.current_round()
+    if registry.phase_of(number) is not Phase.OUTER:
+        raise ValueError("the round does not wait for its outer step")
+    program, given = program_of(arena.config, Stage.OUTER, FINALS), inputs(arena, finals)
+    lying, right = Rerun(program, given, watch), Rerun(program, given)
+    results = lying.results()
+    weights, velocity = (
+        {name.partition("/")[2]: t for name, t in results.items() if name.startswith(f"{part}/")}
+        for part in ("weights", "velocity")
+    )
+    root, final_set = global_root(weights, velocity), registry.round_of(number).final_set
+    leaf = StepLeaf(root, final_set, 0, 0)
+    claim = arena.claim(
+        story, kind=ClaimKind.OUTER, end_root=root, update_root=final_set, trace_root=leaf.hash(), steps=1, tokens=0
+    )
+    who = bytes.fromhex(arena.challenger.client.address[2:])
+    dispute = Dispute(claim, who, 0, claim.start_root, root, final_set, 0, lying.trace.root)
+    openings = (Opening.empty(), Opening(root, final_set, 0, ()))
+    return arena.play(Case(arena.config, dispute, FINALS), openings, Facts(right, finals=finals.claims), lying)
