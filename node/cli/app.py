@@ -24,6 +24,8 @@ COMMANDS = (
     LazyCommand("data", "node.cli.data", "Training text: add, list, verify."),
     LazyCommand("run", "node.cli.run", "Run the node: train, claim, audit, be paid."),
     LazyCommand("status", "node.cli.status", "What the node does and why; --watch follows it."),
+    LazyCommand("audit", "node.cli.audit", "Recompute any claim and say where it is first wrong."),
+    LazyCommand("dispute", "node.cli.dispute", "Disputes before the judge: list, show, play."),
     LazyCommand("rewards", "node.cli.rewards", "What was earned: list, claim."),
     LazyCommand("kernels", "node.cli.kernels", "The exact kernels of this machine and their self-check."),
     LazyCommand("program", "node.cli.program", "The step as a flat list of exact ops, and what a contract can judge."),

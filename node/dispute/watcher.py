@@ -13,12 +13,12 @@ from consensus.dispute.game import Stage
 from consensus.dispute.moves import Move, NothingWrongError, Tree
 from consensus.dispute.prover import Prover
 from consensus.errors import CommitmentError
-from node.artefacts.client import ArtefactClient
 from node.artefacts.publisher import RoundPublisher
 from node.chain.contracts import Contracts
 from node.chain.types import ClaimState, Opening
 from node.dispute.cases import Cases, stage_of
 from node.dispute.games import Game, read_games
+from node.dispute.served import fetch_ops
 from node.errors import PeerError, PendingError, PonwError, RevertError, RpcError
 from node.logs import get_logger
 from node.storage.store import Store
@@ -26,7 +26,6 @@ from node.training.ledger import ClaimView, Ledger, RoundView
 
 log = get_logger("dispute")
 POLL_SECONDS = 1.0
-FETCH_SECONDS = 10.0
 _OVER = ("NoGame", "NotOpenClaim", "TooEarly")
 """Errors of a game that somebody else has ended meanwhile."""
 
@@ -143,19 +142,10 @@ class Watcher:
 
     def _fetch_ops(self, view: RoundView, game: Game, ops: int) -> list[bytes]:
         """The op trace as the prover serves it; none where it serves none: then it is demanded on chain."""
-        uri = view.uris.get(game.claim.node)
-        if game.id not in self._served and uri is not None:
-            target = self._artefacts / f".{game.id.hex()}.tmp"
-            try:
-                with ArtefactClient(uri, attempts=1, total_timeout_s=FETCH_SECONDS) as client:
-                    index = client.index(game.dispute.claim.round)
-                    self._served[game.id] = client.fetch_ops(index, game.dispute.step, ops, target)
-            except PeerError as error:
-                log.info("the op trace is not served; demanding it", node=game.claim.node, reason=error.message)
-                self._served[game.id] = []
-            finally:
-                target.unlink(missing_ok=True)
-        return self._served.get(game.id, [])
+        if game.id not in self._served:
+            uri = view.uris.get(game.claim.node)
+            self._served[game.id] = fetch_ops(uri, game.dispute.claim.round, game.dispute.step, ops)
+        return self._served[game.id]
 
     def _tell(self, game: Game, move: Move) -> None:
         if move.function == "demand":

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+from click.testing import Result
 from structlog.testing import capture_logs
+from typer.testing import CliRunner
 
 from consensus.program.step import step_program
 from economics.constants import CLAIM_BOND
+from node import config
 from node.chain.types import ClaimState
+from node.cli.app import app
 from node.config import Settings
 from node.demo.liar import LIE_OUTPUT, LyingWorkshop, lying
+from node.errors import ConfigError
 from node.training.loop import RoundLoop
 from tests.training.conftest import STAKE, World
 
@@ -71,6 +77,43 @@ def test_a_liar_that_answers_every_move_is_slashed_by_the_judge(world: World) ->
     op = step_program(honest.parts.workshop.config).outputs[LIE_OUTPUT]
     won = [record for record in logs if record["event"] == "dispute won"]
     assert [f", op {op} " in record["proof"] for record in won] == [True]
+
+
+def ponw(world: World, index: int, *words: str) -> Result:
+    """The command line, in this process, at an account's home."""
+    home, file = world.folder / f"node{index}", world.folder / "contracts.json"
+    world.network.deployment.save(file)
+    config.save(home, rpc_url=world.network.running.rpc_url, contracts=file, data_dir=world.dataset.folder, threads=1)
+    return CliRunner().invoke(app, ["--home", str(home), *words])
+
+
+def test_what_the_operator_sees_of_a_dispute(world: World) -> None:
+    started(world)
+    challenged(world)
+    assert play(world, 3) >= 3
+    listed = json.loads(ponw(world, HONEST, "dispute", "list", "--format", "json").output)
+    liar, honest = (world.contracts(index).client.address for index in (LIAR, HONEST))
+    assert [(row["prover"], row["challenger"], row["turn"] in ("prover", "challenger")) for row in listed] == [
+        (liar, honest, True)
+    ]
+    assert listed[0]["game"][:18] in ponw(world, HONEST, "dispute", "list").output
+    shown = ponw(world, HONEST, "dispute", "show", listed[0]["game"][:10])
+    assert shown.exit_code == 0 and "op trace" in shown.output
+    unknown = ponw(world, HONEST, "dispute", "show", "0x123456")
+    assert isinstance(unknown.exception, ConfigError)
+
+    claims = {row["node"]: row["claim"] for row in json.loads(ponw(world, HONEST, "audit", "--format", "json").output)}
+    good = ponw(world, HONEST, "audit", claims[honest])
+    assert (good.exit_code, "all 6 steps and the update agree" in good.output) == (0, True)
+    before = ponw(world, HONEST, "audit", claims[liar][:12])
+    op = step_program(world.loops[HONEST].parts.workshop.config).outputs[LIE_OUTPUT]
+    assert before.exit_code == 1
+    assert "WRONG: step 0, state root: committed 0x" in before.output
+    play(world, 100)
+    after = ponw(world, HONEST, "audit", claims[liar])
+    assert after.exit_code == 1
+    assert f", op {op} sub, element 0: committed 0x" in after.output
+    assert "the challenger won" in ponw(world, HONEST, "dispute", "list").output
 
 
 def test_a_restart_of_either_side_in_the_middle_of_a_game(world: World) -> None:

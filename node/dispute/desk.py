@@ -1,0 +1,86 @@
+"""What the operator's commands about disputes work with, outside of a running node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consensus.commitments.tensors import state_root
+from node.chain.contracts import Contracts
+from node.config import Settings
+from node.dispute.cases import Cases
+from node.dispute.evidence import Evidence
+from node.errors import PeerError
+from node.genesis import workshop
+from node.paths import private_folder
+from node.storage.checkpoints import CheckpointStore
+from node.training.auditor import Auditor
+from node.training.ledger import ClaimView, Ledger, RoundView
+from node.training.outer import OuterLoop
+from node.training.start import AUDIT_NAME, CHECKPOINTS_NAME, DISPUTES_NAME, STATES_NAME
+from node.training.states import GlobalStates
+
+SHORTEST_PREFIX = 6
+"""Hex digits that name a claim or a game at least."""
+
+
+class UnknownClaimError(PeerError):
+    """No claim, or more than one, has this name."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The chain, this node's files and an engine."""
+
+    ledger: Ledger
+    cases: Cases
+    states: GlobalStates
+    outer: OuterLoop
+
+    def find(self, name: str) -> tuple[RoundView, ClaimView]:
+        """A claim by the beginning of its hash, newest rounds first.
+
+        Raises:
+            UnknownClaimError: none or several have it.
+        """
+        newest = self.ledger.look()
+        for number in range(newest.number, 0, -1):
+            view = newest if number == newest.number else self.ledger.look(number)
+            found = [claim for claim in view.claims if is_prefix(name, claim.hash)]
+            if len(found) == 1:
+                return view, found[0]
+            if found:
+                raise UnknownClaimError(f"{len(found)} claims begin with {name}.", "Give more of the hash.")
+        raise UnknownClaimError(f"No claim begins with {name}.", "`ponw audit` lists them.")
+
+    def require_start(self, view: RoundView) -> None:
+        """Have the state that a round starts from, from a peer if need be.
+
+        Raises:
+            StateUnavailableError: nobody serves it.
+        """
+        if self.states.own(view.number, view.info.start_root) is None:
+            self.states.fetch(view.number, view.info.start_root, view.uris.values())
+
+
+def is_prefix(name: str, whole: bytes) -> bool:
+    """Whether a hash is called so: 0x and its first digits."""
+    digits = name.lower().removeprefix("0x")
+    return len(digits) >= SHORTEST_PREFIX and whole.hex().startswith(digits)
+
+
+def desk(settings: Settings, contracts: Contracts, first_block: int, me: str, tick: Callable[[], None]) -> Desk:
+    """Everything, from the settings; the engine is built on first use. ``tick`` is called at every recomputed step.
+
+    Raises:
+        KernelError (consensus), ManifestError, ShardError, DiskError.
+    """
+    home = private_folder(settings.home)
+    shop = workshop(settings)
+    shapes = shop.config.shapes()
+    own = CheckpointStore(home / CHECKPOINTS_NAME, shapes, state_root)
+    states = GlobalStates(home / STATES_NAME, shapes, shop.genesis_state())
+    auditor = Auditor(shop, home / AUDIT_NAME, tick)
+    outer = OuterLoop(me, shapes, own, auditor, home / AUDIT_NAME)
+    cases = Cases(me, lambda: shop, states, own, Evidence(home / DISPUTES_NAME, shapes), outer)
+    return Desk(Ledger(contracts, first_block), cases, states, outer)
