@@ -15,11 +15,12 @@ from node.chain.contracts import Contracts
 from node.chain.types import ClaimState, Parameters, Phase
 from node.config import Settings
 from node.dispute.watcher import Watcher
-from node.errors import PeerError, PendingError, RpcError
+from node.errors import FundsError, PeerError, PendingError, RevertError, RpcError
 from node.logs import get_logger
 from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
+from node.training.errors import OuterMismatchError
 from node.training.inner import InnerLoop, RoundWork
 from node.training.ledger import Ledger, RoundView
 from node.training.outer import NextState, OuterLoop
@@ -70,6 +71,7 @@ class RoundLoop:
         self._round = 0 if newest is None else newest.number
         self._closed = 0
         self._rounds: int | None = None
+        self._contested = b""
         self._seen_at = self._stepped_at = 0.0
 
     @property
@@ -81,8 +83,9 @@ class RoundLoop:
         """Take part until `stop` is set, or until this many rounds have closed.
 
         Raises:
-            OuterMismatchError: the posted global state is not the computed one. LeafConflictError, DiskError,
-            DatabaseError, and whatever the watcher failed with. An unreachable chain or peer is waited for.
+            OuterMismatchError: the posted global state is not the computed one, and the judge did not rule against it
+            or could not be asked. LeafConflictError, DiskError, DatabaseError, and whatever the watcher failed with.
+            An unreachable chain or peer is waited for.
         """
         p, self._rounds = self._p, rounds
         p.watcher.start()
@@ -231,8 +234,25 @@ class RoundLoop:
     def _outer_window(self, view: RoundView) -> None:
         p = self._p
         p.reporter.update(activity="waiting for the outer step to become final")
-        p.outer.require_same(view, self._computed(view))
+        try:
+            p.outer.require_same(view, self._computed(view))
+        except OuterMismatchError as error:
+            self._contest(view, error)
         p.chores.settle(view, self._window_end(view))
+
+    def _contest(self, view: RoundView, error: OuterMismatchError) -> None:
+        """Dispute the posted outer step. A node that cannot, or that the judge proves wrong, stops."""
+        p, outer = self._p, view.outer
+        if outer is None or self._me in outer.challenges or self._me in outer.judged:
+            return
+        if self._contested == outer.hash:
+            raise error  # the judge was asked once, and the claim still stands
+        log.critical("the posted outer step is wrong", node=outer.node, reason=error.message)
+        self._contested = outer.hash
+        try:
+            p.contracts.registry.challenge(outer.claim, 0)
+        except (RevertError, FundsError) as refused:
+            raise error from refused
 
     def _computed(self, view: RoundView) -> NextState:
         if self._next is None or self._next[0] != view.number:

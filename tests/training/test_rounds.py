@@ -194,10 +194,8 @@ def test_a_claim_that_came_too_late_is_dropped_and_never_posted(world: World, mo
     assert not world.view.trains
 
 
-def test_a_node_stops_when_the_posted_outer_root_is_not_its_own(world: World) -> None:
-    world.account(1)
-    loop, cheat = world.start(1), world.account(3)
-    posted(world, 1)
+def wrong_outer(world: World) -> None:
+    """Account 3 posts an outer step to nowhere in a round where account 1's claim is final."""
     world.close_training()
     world.tick()
     world.close_window()
@@ -212,7 +210,33 @@ def test_a_node_stops_when_the_posted_outer_root_is_not_its_own(world: World) ->
         steps=1,
         tokens=0,
     )
-    cheat.registry.post(wrong)
+    world.contracts(3).registry.post(wrong)
+
+
+def test_a_wrong_outer_step_is_disputed_and_replaced(world: World) -> None:
+    honest = world.account(1)
+    loop, cheat = world.start(1), world.account(3)
+    posted(world, 1)
+    wrong_outer(world)
+    loop.tick()
+    outer = world.view.outer
+    assert outer is not None and list(outer.challenges) == [honest.client.address]
+    loop.tick()
+    assert world.view.outer is not None, "while the cheat's clock runs, nothing is final"
+    world.pass_response()
+    world.until(lambda view: view.outer is not None and view.outer.node == honest.client.address)
+    assert cheat.staking.account_of(cheat.client.address).active == STAKE - 2 * CLAIM_BOND
+    world.close_window()
+    world.to(Phase.CLOSED)
+
+
+def test_a_node_that_cannot_dispute_another_outer_root_stops(world: World) -> None:
+    honest = world.account(1)
+    loop, _ = world.start(1), world.account(3)
+    posted(world, 1)
+    wrong_outer(world)
+    free = honest.staking.account_of(honest.client.address).free
+    honest.staking.thaw(free)
     with pytest.raises(OuterMismatchError, match="posted 0x6666"):
         loop.tick()
 
