@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts snapshots test-python test-install bench-exact bench-dispute attack-dispute test-softfloat lint lock clean
+.PHONY: help setup demo test test-contracts snapshots test-python test-install bench-exact bench-dispute attack-dispute test-softfloat slither prove lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -47,6 +47,12 @@ attack-dispute: $(STAMPS)/package $(STAMPS)/npm ## every lie about every op kind
 test-softfloat: $(STAMPS)/package $(STAMPS)/npm ## a million pairs an op against the processor
 	SOFTFLOAT_CASES=1000000 $(BIN)/python -m pytest -q tests/differential/test_softfloat.py
 
+slither: $(STAMPS)/audit $(STAMPS)/npm ## static analysis of the contracts; docs/AUDIT.md says what is left out and why
+	FOUNDRY_OUT=$(STAMPS)/slither/out FOUNDRY_CACHE_PATH=$(STAMPS)/slither/cache $(STAMPS)/audit/bin/slither .
+
+prove: $(STAMPS)/audit $(STAMPS)/npm ## halmos: bonds are conserved, no terminal state can be left
+	FOUNDRY_PROFILE=symbolic $(STAMPS)/audit/bin/halmos --forge-build-out $(STAMPS)/symbolic/out --match-contract Symbolic
+
 lint: $(STAMPS)/package $(STAMPS)/contracts ## every linter, and what is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -71,6 +77,13 @@ $(STAMPS)/python: requirements.lock
 
 $(STAMPS)/package: $(STAMPS)/python pyproject.toml $(NATIVE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# A venv of its own: halmos needs an older rich than the node.
+$(STAMPS)/audit: pyproject.toml
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check \
+	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["audit"])')
 	@touch $@
 
 $(STAMPS)/npm: package.json package-lock.json

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.arena import Arena, Outcome, arena, flip, openings
+from bench.arena import Arena, Outcome, Story, arena, flip, openings
 from bench.attacks import by_kind
+from consensus.commitments.trace import StepLeaf
 from consensus.dispute.game import Case, Stage, program_of
 from consensus.dispute.onestep import JUDGED
 from consensus.model.config import PRESETS, ModelConfig
@@ -22,25 +24,55 @@ from node import logs
 from node.data.corpus import ensure_default
 
 RESULTS = Path("bench/results/dispute.json")
+CLAIM_STEPS = 100
 LEVEL_GAS = 900
 """Most that one more level of one proof costs: 32 bytes of calldata, one hash and the loop around it."""
 SEVEN_B = ModelConfig("7B", layers=32, width=4096, heads=32, seq_len=512, batch=1024, vocab=32_000)
 
 
+def seasoned(field: Arena) -> None:
+    """Give both parties a past, and open the next round: the challenger has won a dispute before, the prover has a
+    final claim. Storage that is written for the first time costs more."""
+    with_past = _play(field, serves=True)
+    if with_past.prover_won:
+        raise RuntimeError("a lie was not punished")
+    parameters = field.prover.registry.parameters()
+    field.advance(parameters.train_time + parameters.window + 2)
+    field.open_round()
+    claim = field.claim(field.story(1))
+    field.prover.registry.post(claim)
+    field.advance(parameters.train_time + parameters.window + 2)
+    field.prover.registry.finalise(claim)
+    field.advance(parameters.train_time + 2)
+    field.open_round()
+
+
 def measure(field: Arena, serves: bool = True) -> Outcome:
-    """A dispute about one element of the widest dot product of a step."""
+    """A dispute about one element of the widest dot product of a step; what it did is undone."""
+    with field.undone():
+        return _play(field, serves)
+
+
+def _play(field: Arena, serves: bool) -> Outcome:
     program = program_of(field.config, Stage.STEP)
     op = max(by_kind(program)[Kind.DOT], key=lambda at: (program.ops[at].extent, at))
-    honest = field.story(2)
-    with field.undone():
-        lie = field.story(2, {1: flip(op, 3, 2)})
-        claim = field.claim(lie)
-        case = Case(field.config, field.dispute(claim, 1, lie, lie.reruns[1].trace.root))
-        return field.play(case, openings(lie, 1), field.facts(1, honest.reruns[1]), lie.reruns[1], serves=serves)
+    honest, lie = field.story(2), padded(field.story(2, {1: flip(op, 3, 2)}))
+    claim = field.claim(lie)
+    case = Case(field.config, field.dispute(claim, 1, lie, lie.reruns[1].trace.root))
+    return field.play(case, openings(lie, 1), field.facts(1, honest.reruns[1]), lie.reruns[1], serves=serves)
+
+
+def padded(story: Story) -> Story:
+    """The story with leaves of nothing up to a round's usual length, so that proofs of steps are as deep as they are."""
+    more = [StepLeaf(bytes([step]) * 32, bytes(32), 0, step) for step in range(len(story.leaves), CLAIM_STEPS)]
+    return replace(story, leaves=[*story.leaves, *more])
 
 
 def figures(field: Arena) -> dict[str, Any]:
-    """The report: gas of each move in order, and the same dispute where every datum has to be demanded."""
+    """The report: gas of each move in order, between parties with a past; the same between newcomers, and where every
+    datum has to be demanded."""
+    newcomers = measure(field)
+    seasoned(field)
     served, withheld = measure(field), measure(field, serves=False)
     program = program_of(field.config, Stage.STEP)
     kinds = set(program.kinds()) - {Kind.INPUT}
@@ -48,6 +80,7 @@ def figures(field: Arena) -> dict[str, Any]:
     return {
         "gas": gas | {"total": served.total},
         "transactions": sum(map(len, served.gas.values())),
+        "newcomers": {"total": newcomers.total},
         "withheld": {"total": withheld.total, "transactions": sum(map(len, withheld.gas.values()))},
         "op_kinds": len(kinds),
         "evm_judged_percent": judged_percent(program),

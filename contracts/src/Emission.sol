@@ -55,7 +55,8 @@ contract Emission is IEmission {
     /// @inheritdoc IEmission
     function accrue(address node, uint256 amount) external {
         if (msg.sender != registry) revert OnlyRegistry(msg.sender);
-        uint96 accrued = (_earnings[node].accrued + amount).toUint96();
+        uint256 before = _earnings[node].accrued;
+        uint96 accrued = (before + amount).toUint96();
         _earnings[node].accrued = accrued;
         emit Accrued(node, amount, accrued);
     }
@@ -64,6 +65,7 @@ contract Emission is IEmission {
     function collect() external returns (uint256 amount) {
         Earnings memory earnings = _today(msg.sender);
         amount = _collectable(earnings);
+        // slither-disable-next-line incorrect-equality
         if (amount == 0) revert NothingToCollect();
         earnings.accrued -= amount.toUint96();
         earnings.mintedToday += amount.toUint96();

@@ -15,6 +15,9 @@ abstract contract GameState is IJudge {
     /// @notice Most demands of one game: an honest path down any tree of 2^64 leaves takes 17.
     uint8 public constant MAX_DEMANDS = 32;
 
+    /// @dev 20 words: 13 of the claim, and 7.
+    uint256 private constant DISPUTE_BYTES = 640;
+
     /// @notice Whose challenges are judged.
     IWorkRegistry public immutable registry;
     /// @notice Seconds that each party has for a game.
@@ -67,8 +70,13 @@ abstract contract GameState is IJudge {
     }
 
     /// @inheritdoc IJudge
-    function gameOf(Dispute calldata d) public pure returns (bytes32) {
-        return keccak256(abi.encode(d));
+    /// @dev A dispute is static, so its calldata is its encoding; one with dirty bits is no game's name.
+    function gameOf(Dispute calldata d) public pure returns (bytes32 game) {
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            calldatacopy(buffer, d, DISPUTE_BYTES)
+            game := keccak256(buffer, DISPUTE_BYTES)
+        }
     }
 
     /// @dev The game, if its challenger calls in time and in turn.
@@ -83,9 +91,10 @@ abstract contract GameState is IJudge {
     /// @dev Gives the other party the turn, with the time it has left but never less than the extension.
     function _passTurn(bytes32 game, bool toProver) internal returns (uint64 deadline) {
         Clock memory clock = _clocks[game];
-        if (toProver && clock.demands++ == MAX_DEMANDS) revert TooManyDemands();
+        if (toProver && clock.demands++ >= MAX_DEMANDS) revert TooManyDemands();
         uint256 left = clock.other < extension ? extension : clock.other;
-        clock.other = (clock.deadline - block.timestamp).toUint64();
+        uint256 ends = clock.deadline;
+        clock.other = (ends - block.timestamp).toUint64();
         clock.deadline = deadline = (block.timestamp + left).toUint64();
         clock.proversTurn = toProver;
         _clocks[game] = clock;
@@ -115,6 +124,7 @@ abstract contract GameState is IJudge {
 
     function _clockOf(bytes32 game) private view returns (Clock memory clock) {
         clock = _clocks[game];
+        // slither-disable-next-line incorrect-equality
         if (clock.deadline == 0) revert NoGame(game);
     }
 }

@@ -67,6 +67,7 @@ contract Judge is GameState {
         Programs.Layout memory layout = Layouts.resolve(registry, d, program);
         uint256 claims = layout.inputs / layout.tensors - 2;
         if (layout.kind != Programs.Kind.Outer || proof.port.port != layout.inputs - 1) revert BadPlace();
+        // slither-disable-next-line unused-return
         Ports.requirePort(d, layout, layout.ops + proof.port.port, proof.port);
         _requireFinal(d, claims, proof.index, proof.port);
         Proofs.requireLeaf(proof.port.output.root, 8 * claims, proof.leaf, 2);
@@ -111,7 +112,7 @@ contract Judge is GameState {
 
     /// @dev `proof.source` is final claim `number` of the round; the OUTER claim's update root is the hash of them all.
     function _requireFinal(Dispute calldata d, uint256 claims, uint256 number, PortProof calldata proof) private view {
-        bytes32 set;
+        bytes32 set = 0;
         for (uint256 i = 0; i < proof.finals.length; ++i) {
             set = keccak256(abi.encode(set, proof.finals[i]));
         }

@@ -109,7 +109,7 @@ contract Staking is IStaking {
     function unlock(address account_, uint256 amount) external onlyRegistry {
         Account storage account = _accounts[account_];
         uint256 locked = account.locked;
-        amount = Math.min(amount, locked);
+        if (amount > locked) amount = locked;
         account.locked = (locked - amount).toUint128();
         emit Unlocked(account_, amount);
     }
@@ -119,7 +119,7 @@ contract Staking is IStaking {
         if (share > amount) revert ShareAboveAmount(share, amount);
         if (amount == 0) revert ZeroAmount();
         uint256 taken = _take(_accounts[account_], amount);
-        share = Math.mulDiv(share, taken, amount);
+        if (taken != amount) share = Math.mulDiv(share, taken, amount);
         if (share != 0) creditOf[beneficiary] += share;
         emit Slashed(account_, beneficiary, taken, share);
         if (taken != share) token.burn(taken - share);
@@ -156,11 +156,14 @@ contract Staking is IStaking {
     function _take(Account storage account, uint256 amount) private returns (uint256 taken) {
         uint256 active = account.active;
         uint256 locked = account.locked;
-        uint256 fromActive = Math.min(amount, active);
-        uint256 fromThawing = Math.min(amount - fromActive, account.thawing);
+        // Plain comparisons, which a solver can follow; a minimum without branches multiplies.
+        uint256 fromActive = amount < active ? amount : active;
+        uint256 rest = amount - fromActive;
+        uint256 fromThawing = rest < account.thawing ? rest : account.thawing;
         active -= fromActive;
         // Never more locked than there is: a slash above the lock eats into stake that other bonds stand on.
-        locked = Math.min(locked - Math.min(locked, amount), active);
+        locked = locked < amount ? 0 : locked - amount;
+        if (locked > active) locked = active;
         account.active = active.toUint128();
         account.locked = locked.toUint128();
         if (fromThawing != 0) account.thawing -= fromThawing.toUint128();

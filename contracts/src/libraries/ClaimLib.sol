@@ -46,7 +46,14 @@ library ClaimLib {
 
     /// @notice EIP-712 hashStruct of `claim`.
     /// @dev Every member is a static value type, so the ABI encoding is the EIP-712 encoding.
-    function structHash(Claim calldata claim) internal pure returns (bytes32) {
-        return keccak256(abi.encode(TYPEHASH, claim));
+    /// It is copied as it came: bits beyond a member's type make it the hash of no claim that was ever posted.
+    function structHash(Claim calldata claim) internal pure returns (bytes32 digest) {
+        bytes32 typeHash = TYPEHASH;
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            mstore(buffer, typeHash)
+            calldatacopy(add(buffer, 32), claim, 416)
+            digest := keccak256(buffer, 448)
+        }
     }
 }

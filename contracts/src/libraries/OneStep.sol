@@ -169,7 +169,7 @@ library OneStep {
     /// @dev Element `i` of a packed little-endian row: signed for integers, bits for floats.
     function _read(bytes memory row, uint256 i, uint8 dtype) private pure returns (int256 value) {
         uint256 size = width(dtype);
-        uint256 raw;
+        uint256 raw = 0;
         for (uint256 k = size; k != 0; --k) {
             raw = (raw << 8) | uint8(row[i * size + k - 1]);
         }
