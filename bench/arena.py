@@ -291,7 +291,7 @@ class Arena:
 
 def serve(challenger: Challenger, lying: Rerun, own: Rerun) -> None:
     """Let the challenger have the prover's op trace, and the output of the first op that differs."""
-    challenger.knowledge.learn_tree(lying.roots)
+    challenger.knowledge.learn_tree(lying.leaves)
     differing = next((at for at, (a, b) in enumerate(zip(lying.roots, own.roots, strict=True)) if a != b), None)
     if differing is not None:
         challenger.knowledge.learn_tree(pieces(lying.outputs([differing])[differing]))

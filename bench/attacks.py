@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from bench.arena import Arena, Outcome, Sets, Story, flip, openings
+from consensus.commitments import tree
+from consensus.commitments.levels import Levels
 from consensus.commitments.tensors import tensor_set_root
+from consensus.commitments.tree import HASH_BYTES
 from consensus.dispute.game import Case, Stage, program_of
-from consensus.dispute.rerun import Rerun
+from consensus.dispute.rerun import Rerun, trace_leaves
 from consensus.model.config import ModelConfig
 from consensus.program.execute import Watch
 from consensus.program.ops import WIDTHS, DType, Kind, Op, Program
@@ -28,6 +31,26 @@ class Attack:
 
     name: str
     play: Callable[[Arena], Outcome]
+
+
+class Misread(Rerun):
+    """An honest step whose trace says of one op that it read something else."""
+
+    def __init__(self, honest: Rerun, op: int, slot: int, extra: bytes = b"") -> None:
+        super().__init__(honest.program, honest.inputs)
+        self._leaves = trace_leaves(honest.program, honest.roots)
+        leaf, at = self._leaves[op], HASH_BYTES * (1 + slot)
+        self._leaves[op] = leaf[:at] + b"\x07" * HASH_BYTES + leaf[at + HASH_BYTES :] + extra
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The leaf data of the trace, the lie among them."""
+        return self._leaves
+
+    @property
+    def trace(self) -> Levels:  # type: ignore[override]
+        """The op trace, with the lie in it."""
+        return Levels([tree.leaf_hash(leaf) for leaf in self._leaves])
 
 
 class Forged(Rerun):
@@ -142,6 +165,14 @@ def forged(honest: Story) -> Iterator[Attack]:
     for name, change in (("dropped op", drop), ("added op", add), ("swapped ops", swap)):
         yield Attack(name, lambda arena, change=change: _trace(arena, honest, change))  # type: ignore[misc]
     yield Attack("a trace of nothing", lambda arena: _trace(arena, honest, lambda given: [bytes(32) for _ in given]))
+    reading = next(at for at, op in enumerate(program.ops) if len(op.sources) > 1)
+    step = honest.reruns[STEP]
+    for slot in (0, 1):
+        lying = Misread(step, reading, slot)
+        name = f"op {reading} says that it read something else as its source {slot}"
+        yield Attack(name, lambda arena, lying=lying: contest(arena, honest, honest, lying))  # type: ignore[misc]
+    longer = Misread(step, reading, 0, extra=b"\x01")
+    yield Attack("a leaf of the trace that is too long", lambda arena: contest(arena, honest, honest, longer))
     middle = next(at for at, op in enumerate(program.ops) if op.kind is Kind.ADD)
     watch = flip(middle, 0, 3)
     yield Attack("withheld children", lambda arena: lie(arena, honest, watch, serves=False, reveals=False))

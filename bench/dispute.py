@@ -63,7 +63,7 @@ def _play(field: Arena, serves: bool) -> Outcome:
 
 
 def padded(story: Story) -> Story:
-    """The story with leaves of nothing up to a round's usual length, so that proofs of steps are as deep as they are."""
+    """The story with leaves of nothing up to a round's usual length, so that proofs of steps are as deep as usual."""
     more = [StepLeaf(bytes([step]) * 32, bytes(32), 0, step) for step in range(len(story.leaves), CLAIM_STEPS)]
     return replace(story, leaves=[*story.leaves, *more])
 
@@ -121,12 +121,12 @@ def _blocks(config: ModelConfig) -> float:
 
 
 def _levels(config: ModelConfig, ops: int) -> int:
-    """Levels of all proofs of the last move: the descriptor, three outputs in the trace, a leaf of three tensors. The
+    """Levels of all proofs of the last move: the descriptor, the op's leaf in the trace, a leaf of three tensors. The
     proofs of the two steps in the answer do not depend on the model."""
     widest = max(math.prod(shape) for shape in config.shapes().values())
     activations = config.micro_batch * config.seq_len * 4 * config.width
     tensor = math.ceil(math.log2(max(1, 4 * max(widest, activations) // LEAF_BYTES)))
-    return 4 * math.ceil(math.log2(ops)) + 3 * tensor
+    return 2 * math.ceil(math.log2(ops)) + 3 * tensor
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from consensus.dispute.game import SETS_AFTER, Case, Dispute, Stage, program_of
 from consensus.dispute.knowledge import Foreign, Knowledge
 from consensus.dispute.moves import Facts, Move, Tree
 from consensus.dispute.prover import Prover
-from consensus.dispute.rerun import Rerun, pieces, tensor_levels
+from consensus.dispute.rerun import Rerun, pieces, tensor_levels, trace_leaves
 from consensus.dispute.states import group_leaves, output_ports, path
 from consensus.program.ops import Kind
 from economics.constants import LEAF_BYTES
@@ -45,10 +45,12 @@ class Griefer:
 
     def true_proof(self) -> Move:
         """A proof of something that is as it should be."""
-        kind = self.draw.choice(("element", "element", "input", "output", "token"))
+        kind = self.draw.choice(("element", "element", "input", "output", "token", "source"))
         stage = self.case.dispute.stage
         if kind == "token" and stage is Stage.STEP:
             return evidence.token(self.case, self.facts, self._element(self.case.program.inputs["tokens"]))
+        if kind == "source":
+            return self._source()
         if kind == "input":
             op = self.draw.choice(list(self.case.program.inputs.values()))
             return evidence.given(self.case, self.facts, self.trace, op, self.facts.rerun.roots[op])
@@ -71,10 +73,13 @@ class Griefer:
         if which is Tree.TENSOR:
             op = self.draw.randrange(len(program.ops))
             descriptor, proof = program.descriptor(op), program.levels.prove(0, op)
-            output = output_root(rerun.roots[op], rerun.trace.prove(0, op))
+            sources = evidence.sources_of(self.case, self.facts, op)
+            output = output_root(rerun.roots[op], sources, rerun.trace.prove(0, op))
         nodes = Prover(self.case, rerun).levels(which, op)
         level = self.draw.randrange(nodes.top + 1)
         index = self.draw.randrange(width_of(nodes.size, level))
+        if which is Tree.TRACE and level == 0:
+            descriptor, proof = program.descriptor(index), program.levels.prove(0, index)
         where = (which, level, index, nodes.node(level, index), nodes.prove(level, index))
         return Move("demand", (*where, op, descriptor, proof, output, 0, NO_PATH), "demand")
 
@@ -89,6 +94,13 @@ class Griefer:
         proof = tensor_levels(out).prove(0, leaf)
         root = self.facts.rerun.roots[op]
         return Element(op, index, element_bytes(out, index), root, leaf, pieces(out)[leaf], proof)
+
+    def _source(self) -> Move:
+        ops = [at for at, op in enumerate(self.case.program.ops) if op.sources]
+        op = self.draw.choice(ops)
+        data = trace_leaves(self.case.program, self.facts.rerun.roots)[op]
+        slot = self.draw.randrange(len(self.case.program.ops[op].sources))
+        return evidence.source(self.case, self.facts, self.trace, op, data, slot)
 
     def _output(self) -> Move:
         ports, roots, tensors = output_ports(self.case.program), self.facts.rerun.roots, len(self.case.tensors)

@@ -7,14 +7,14 @@ Abi = tuple[Any, ...]
 
 _ROOT: Final = bytes(32)
 NO_CLAIM: Final[Abi] = (0, 0, "0x" + "00" * 20, _ROOT, _ROOT, _ROOT, _ROOT, _ROOT, _ROOT, 0, 0, 0, 0)
-NO_OUTPUT: Final[Abi] = (_ROOT, [])
+NO_OUTPUT: Final[Abi] = (_ROOT, [], [])
 NO_PATH: Final[Abi] = (_ROOT, [], _ROOT, [])
-NO_READ: Final[Abi] = (NO_OUTPUT, [])
+NO_READ: Final[Abi] = ([],)
 
 
-def output_root(root: bytes, proof: Proof) -> Abi:
+def output_root(root: bytes, sources: Proof, proof: Proof) -> Abi:
     """``OutputRoot``."""
-    return (root, proof)
+    return (root, sources, proof)
 
 
 def leaf(index: int, data: bytes, proof: Proof) -> Abi:

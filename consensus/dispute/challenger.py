@@ -5,6 +5,7 @@ from functools import cached_property
 
 from consensus.commitments import tree
 from consensus.commitments.levels import Levels
+from consensus.commitments.tree import HASH_BYTES
 from consensus.dispute import evidence
 from consensus.dispute.abi import NO_OUTPUT, NO_PATH, Proof, output_root, set_path
 from consensus.dispute.elements import Element, first_difference
@@ -28,11 +29,18 @@ class Challenger:
         """The next call. Raises NothingWrongError where the prover is right."""
         try:
             wrong = self.trace.first_difference()
-            root = b"" if wrong is None else self.knowledge.data(wrong)
+            data = b"" if wrong is None else self.knowledge.data(wrong)
         except UnknownNodeError as missing:
             return self._demand(Tree.TRACE, self.trace, missing.place)
         if wrong is None:
             return self._around()
+        right = evidence.sources_of(self.case, self.facts, wrong.index)
+        if len(data) != HASH_BYTES * (1 + len(right)):
+            return self._demand(Tree.TRACE, self.trace, wrong)  # no data of that length can be revealed
+        root, named = data[:HASH_BYTES], data[HASH_BYTES:]
+        slot = next((i for i, one in enumerate(right) if named[i * HASH_BYTES : (i + 1) * HASH_BYTES] != one), None)
+        if slot is not None:
+            return evidence.source(self.case, self.facts, self.trace, wrong.index, data, slot)
         op = self.case.program.ops[wrong.index]
         # The batch, once it is the one that the leaf names, and the weights of an outer step are shown by one element.
         by_element = op.name == "counts" or (op.name == "tokens" and root == self.case.dispute.batch)
@@ -121,7 +129,10 @@ class Challenger:
         op, descriptor, proof, output, path = 0, b"", Proof(), NO_OUTPUT, NO_PATH
         if which is Tree.TENSOR:
             op, descriptor, proof = number, program.descriptor(number), program.levels.prove(0, number)
-            output = output_root(root, self.trace.prove(0, number))
+            sources = evidence.sources_of(self.case, self.facts, number)
+            output = output_root(root, sources, self.trace.prove(0, number))
+        elif which is Tree.TRACE and place.level == 0:
+            descriptor, proof = program.descriptor(place.index), program.levels.prove(0, place.index)
         elif which is Tree.SET and set_proof:
             path = set_path(root, set_proof, bytes(32), [])
         where = (which, place.level, place.index, place.node, foreign.prove(place.level, place.index))

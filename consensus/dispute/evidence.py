@@ -4,6 +4,7 @@ from torch import Tensor
 
 from consensus.commitments import tree
 from consensus.commitments.batch import batch_place
+from consensus.commitments.tree import HASH_BYTES
 from consensus.dispute import onestep
 from consensus.dispute.abi import NO_CLAIM, NO_PATH, NO_READ, Abi, leaf, output_root, port_proof
 from consensus.dispute.elements import Element, as_hex, element_bytes
@@ -28,12 +29,30 @@ def element(case: Case, facts: Facts, trace: Foreign, wrong: Element) -> Move:
     def read(source: int, index: int) -> int:
         return _bits(outs[source], index)
 
-    reads = [_read(op, number, wrong.index, facts, trace, outs, read) for number in range(len(op.operands))]
+    reads = [_read(op, number, wrong.index, outs, read) for number in range(len(op.operands))]
     descriptor = (program.descriptor(wrong.op), program.levels.prove(0, wrong.op))
-    output = output_root(wrong.root, trace.prove(0, wrong.op))
+    output = output_root(wrong.root, sources_of(case, facts, wrong.op), trace.prove(0, wrong.op))
     proof = (wrong.op, *descriptor, wrong.index, output, leaf(wrong.leaf, wrong.data, wrong.proof), reads)
     right = element_bytes(outs[wrong.op], wrong.index)
     return Move("proveElement", proof, _words(case, wrong, op.kind.name.lower(), right))
+
+
+def sources_of(case: Case, facts: Facts, op: int) -> list[bytes]:
+    """The roots of what an op reads, where they are as recomputed."""
+    return [facts.rerun.roots[at] for at in case.program.ops[op].sources]
+
+
+def source(case: Case, facts: Facts, trace: Foreign, op: int, data: bytes, slot: int) -> Move:
+    """A leaf of the trace (``data``) that names another root of what its op reads than the leaf of that op."""
+    roots = [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
+    read = case.program.ops[op].sources[slot]
+    right = facts.rerun.roots[read]
+    theirs = output_root(roots[0], roots[1:], trace.prove(0, op))
+    own = output_root(right, sources_of(case, facts, read), trace.prove(0, read))
+    descriptor = (case.program.descriptor(op), case.program.levels.prove(0, op))
+    said = f"step {case.dispute.step}, op {op} says that it read 0x{roots[1 + slot].hex()}"
+    words = f"{said}; op {read} wrote 0x{right.hex()}"
+    return Move("proveSource", (op, *descriptor, theirs, slot, own), words)
 
 
 def token(case: Case, facts: Facts, wrong: Element) -> Move:
@@ -57,11 +76,11 @@ def given(case: Case, facts: Facts, trace: Foreign, op: int, root: bytes) -> Mov
     port = next(one for one in input_ports(case.program) if one.op == op)
     words = f"step {case.dispute.step}, input {port.name}: its root 0x{root.hex()} is not the committed one"
     finals: list[bytes] = []
-    source: Abi = NO_CLAIM
+    final: Abi = NO_CLAIM
     if case.dispute.stage is Stage.OUTER and port.number >= 2 * len(case.tensors):
         finals = [digest for _, digest in facts.finals]
-        source = facts.finals[port.number // len(case.tensors) - 2][0].to_tuple()
-    proof = _port_proof(case, trace, port, root, _input_path(case, facts, port), finals, source)
+        final = facts.finals[port.number // len(case.tensors) - 2][0].to_tuple()
+    proof = _port_proof(case, facts, trace, port, root, _input_path(case, facts, port), finals, final)
     return Move("proveInput", proof, words)
 
 
@@ -69,8 +88,8 @@ def count(case: Case, facts: Facts, trace: Foreign, wrong: Element) -> Move:
     """The weight of an update that does not follow from its claim."""
     port = next(one for one in input_ports(case.program) if one.op == wrong.op)
     finals = [digest for _, digest in facts.finals]
-    source = facts.finals[wrong.index][0].to_tuple()
-    proof = _port_proof(case, trace, port, wrong.root, NO_PATH, finals, source)
+    final = facts.finals[wrong.index][0].to_tuple()
+    proof = _port_proof(case, facts, trace, port, wrong.root, NO_PATH, finals, final)
     own = facts.rerun.outputs([wrong.op])[wrong.op]
     words = _words(case, wrong, "weight of an update", element_bytes(own, wrong.index))
     return Move("proveCount", (proof, leaf(wrong.leaf, wrong.data, wrong.proof), wrong.index), words)
@@ -81,20 +100,22 @@ def output(case: Case, facts: Facts, trace: Foreign, number: int, found: Abi) ->
     port = output_ports(case.program)[number]
     root = facts.rerun.roots[port.op]
     words = f"step {case.dispute.step}, output {port.name}: the committed state does not hold its root 0x{root.hex()}"
-    return Move("proveOutput", _port_proof(case, trace, port, root, found), words)
+    return Move("proveOutput", _port_proof(case, facts, trace, port, root, found), words)
 
 
 def _port_proof(
     case: Case,
+    facts: Facts,
     trace: Foreign,
     port: Port,
     root: bytes,
     found: Abi,
     finals: list[bytes] | None = None,
-    source: Abi = NO_CLAIM,
+    final: Abi = NO_CLAIM,
 ) -> Abi:
     proof = case.program.levels.prove(0, port.at)
-    return port_proof(port.number, port.data, proof, output_root(root, trace.prove(0, port.op)), found, finals, source)
+    output = output_root(root, sources_of(case, facts, port.op), trace.prove(0, port.op))
+    return port_proof(port.number, port.data, proof, output, found, finals, final)
 
 
 def _input_path(case: Case, facts: Facts, port: Port) -> Abi:
@@ -122,9 +143,7 @@ def _input_path(case: Case, facts: Facts, port: Port) -> Abi:
     return path(own, tensor, [group_root(number) for number in range(3)], group)
 
 
-def _read(
-    op: Op, number: int, index: int, facts: Facts, trace: Foreign, outs: dict[int, Tensor], read: onestep.Read
-) -> Abi:
+def _read(op: Op, number: int, index: int, outs: dict[int, Tensor], read: onestep.Read) -> Abi:
     """What one operand reads, opened against the trace."""
     places, source = onestep.places(op, number, index, read), op.operands[number].source
     if source is None or not places:
@@ -133,7 +152,7 @@ def _read(
     data, levels = pieces(outs[source]), tensor_levels(outs[source])
     wanted = sorted({place // per_leaf for place in places})
     leaves = [leaf(at, data[at], levels.prove(0, at)) for at in wanted]
-    return (output_root(facts.rerun.roots[source], trace.prove(0, source)), leaves)
+    return (leaves,)
 
 
 def _bits(tensor: Tensor, index: int) -> int:

@@ -30,7 +30,7 @@ class Prover:
     def data(self, which: Tree, number: int, index: int) -> bytes:
         """The data of a leaf."""
         if which is Tree.TRACE:
-            return self.rerun.roots[index]
+            return self.rerun.leaves[index]
         if which is Tree.SETS:
             return self._sets[index].root
         return pieces(self.rerun.outputs([number])[number])[index]

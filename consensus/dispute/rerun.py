@@ -1,6 +1,6 @@
 """One step run op by op for a dispute: its op trace, and any of its outputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from torch import Tensor
@@ -30,8 +30,13 @@ class Rerun:
 
     @cached_property
     def trace(self) -> Levels:
-        """The op trace: one leaf an op, the root of its output."""
-        return Levels([tree.leaf_hash(root) for root in self.roots])
+        """The op trace: one leaf an op."""
+        return Levels([tree.leaf_hash(leaf) for leaf in self.leaves])
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The data of the op trace's leaves, see ``trace_leaves``."""
+        return trace_leaves(self.program, self.roots)
 
     def outputs(self, ops: Iterable[int]) -> dict[int, Tensor]:
         """What these ops wrote. The outputs of a few ops are kept: every move of a game asks for the same ones."""
@@ -56,6 +61,11 @@ class Rerun:
             if at in wanted:
                 kept[at] = out
         return found, kept
+
+
+def trace_leaves(program: Program, roots: Sequence[bytes]) -> list[bytes]:
+    """Leaf data of an op trace: the root of an op's output, then of the outputs that its operands read, in order."""
+    return [root + b"".join(roots[at] for at in op.sources) for op, root in zip(program.ops, roots, strict=True)]
 
 
 def pieces(tensor: Tensor) -> list[bytes]:

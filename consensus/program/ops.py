@@ -123,6 +123,11 @@ class Op:
             raise ProgramError(f"an operand of {self.kind.name} is not mapped over {rank} dimensions")
 
     @property
+    def sources(self) -> tuple[int, ...]:
+        """The op that each operand reads, constants left out."""
+        return tuple(operand.source for operand in self.operands if operand.source is not None)
+
+    @property
     def size(self) -> int:
         """Elements of the output."""
         return prod(self.shape)

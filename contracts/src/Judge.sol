@@ -33,6 +33,13 @@ contract Judge is GameState {
     }
 
     /// @inheritdoc IJudge
+    function proveSource(Dispute calldata d, Program calldata program, SourceProof calldata proof) external {
+        bytes32 game = _challengersMove(d);
+        Ports.checkSource(d, Layouts.resolve(registry, d, program), proof);
+        _end(game, d, false);
+    }
+
+    /// @inheritdoc IJudge
     function proveInput(Dispute calldata d, Program calldata program, PortProof calldata proof) external {
         bytes32 game = _challengersMove(d);
         Programs.Layout memory layout = Layouts.resolve(registry, d, program);

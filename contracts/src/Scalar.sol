@@ -39,34 +39,36 @@ contract Scalar is IScalar {
         if (proof.index >= elements) revert OpCode.ElementOutOfRange(proof.index, elements);
         Proofs.requireLeaf(proof.output.root, elements * width, proof.leaf, 2);
         uint256 committed = _number(_slice(proof.leaf, proof.index * width, width));
-        return committed != OneStep.element(op, proof.index, _values(op, layout.ops, trace, proof));
+        return committed != OneStep.element(op, proof.index, _values(op, proof));
     }
 
-    /// @dev For each operand the elements that it reads, proved against the trace.
-    function _values(OpCode.Op memory op, uint256 ops, bytes32 trace, IJudge.ElementProof calldata proof)
+    /// @dev For each operand the elements that it reads, proved against the roots in the op's own leaf of the trace.
+    function _values(OpCode.Op memory op, IJudge.ElementProof calldata proof)
         private
         view
         returns (bytes[] memory values)
     {
         uint256 count = op.operands.length;
         values = new bytes[](count);
-        if (proof.reads.length != count) revert IJudge.BadPlace();
+        if (proof.reads.length != count || proof.output.sources.length != op.slot(count)) revert IJudge.BadPlace();
         uint256 only = op.kind == OneStep.STACK ? op.first(proof.index) : count;
         // The index of a GATHER comes after its table and says which element of it is read.
         for (uint256 i = count; i != 0; --i) {
             OpCode.Operand memory operand = op.operands[i - 1];
             if (operand.fixedValue || (only != count && only != i - 1)) continue;
             IJudge.Read calldata read = proof.reads[i - 1];
-            Proofs.requireOutput(trace, ops, operand.source, read.source, 2 * i + 1);
-            _requireLeaves(read, operand, 2 * i + 2);
+            _requireLeaves(proof.output.sources[op.slot(i - 1)], read, operand, i + 2);
             values[i - 1] = _read(op, i - 1, proof.index, read.leaves, values);
         }
     }
 
-    function _requireLeaves(IJudge.Read calldata read, OpCode.Operand memory operand, uint256 what) private view {
+    function _requireLeaves(bytes32 root, IJudge.Read calldata read, OpCode.Operand memory operand, uint256 what)
+        private
+        view
+    {
         uint256 size = uint256(operand.size) * OneStep.width(operand.dtype);
         for (uint256 i = 0; i < read.leaves.length; ++i) {
-            Proofs.requireLeaf(read.source.root, size, read.leaves[i], what);
+            Proofs.requireLeaf(root, size, read.leaves[i], what);
         }
     }
 

@@ -12,6 +12,7 @@ from consensus.commitments.tensors import tensor_set_root
 from consensus.commitments.trace import StepLeaf, Trace
 from consensus.dispute.audit import first_difference
 from consensus.dispute.challenger import Challenger
+from consensus.dispute.rerun import trace_leaves
 from consensus.errors import DivergedError
 from consensus.training.outer import update_of
 from consensus.training.step import TrainState
@@ -118,7 +119,7 @@ def _proved(desk: Desk, view: RoundView, claim: ClaimView, games: list[Game]) ->
         facts = desk.cases.facts(view, claim, game.dispute.step)
         served = fetch_ops(view.uris.get(claim.node), claim.claim.round, game.dispute.step, len(case.program.ops))
         if served:
-            game.knowledge.learn_tree(served)
+            game.knowledge.learn_tree(trace_leaves(case.program, served))
         move = Challenger(case, facts, game.knowledge).next_move()
         if move.function != "demand":
             return move.words

@@ -12,6 +12,7 @@ from consensus.dispute.challenger import Challenger
 from consensus.dispute.game import Stage
 from consensus.dispute.moves import Move, NothingWrongError, Tree
 from consensus.dispute.prover import Prover
+from consensus.dispute.rerun import trace_leaves
 from consensus.errors import CommitmentError
 from node.artefacts.publisher import RoundPublisher
 from node.chain.contracts import Contracts
@@ -127,7 +128,7 @@ class Watcher:
         facts = self._cases.facts(view, game.claim, game.dispute.step)
         roots = self._fetch_ops(view, game, len(case.program.ops))
         if roots:
-            game.knowledge.learn_tree(roots)
+            game.knowledge.learn_tree(trace_leaves(case.program, roots))
         try:
             move = Challenger(case, facts, game.knowledge).next_move()
         except NothingWrongError as error:

@@ -12,7 +12,8 @@ import { Programs } from "../libraries/Programs.sol";
 /// @param afterStep Committed state root after it; the update's root where the update is in question.
 /// @param batch Committed batch root; the final set of an OUTER claim.
 /// @param lossBits Committed loss, fp32 bits.
-/// @param trace Root of the op trace: RFC 9162, one leaf an op, the tensor root of its output.
+/// @param trace Root of the op trace: RFC 9162, one leaf an op: the tensor root of its output, then the roots of what its
+/// operands read, in their order, constants left out.
 struct Dispute {
     Claim claim;
     address challenger;
@@ -57,9 +58,10 @@ interface IJudge {
         bytes32[] outerProof;
     }
 
-    /// @notice An op's output root in the trace.
+    /// @notice An op's leaf in the trace: the root of its output, and of the outputs that it reads.
     struct OutputRoot {
         bytes32 root;
+        bytes32[] sources;
         bytes32[] proof;
     }
 
@@ -70,10 +72,19 @@ interface IJudge {
         bytes32[] proof;
     }
 
-    /// @notice What one operand reads; all empty for a constant.
+    /// @notice The leaves that one operand reads; none for a constant.
     struct Read {
-        OutputRoot source;
         Leaf[] leaves;
+    }
+
+    /// @notice An op's leaf in the trace whose source `slot` is not the root in the leaf of the op that it reads.
+    struct SourceProof {
+        uint32 op;
+        bytes descriptor;
+        bytes32[] descriptorProof;
+        OutputRoot output;
+        uint256 slot;
+        OutputRoot source;
     }
 
     /// @notice One element of one op, and all that it reads.
@@ -135,7 +146,8 @@ interface IJudge {
     /// @notice A node of a tree whose children, or whose data, the prover is to reveal.
     /// @param level 0 for a leaf.
     /// @param index Among the nodes of its level.
-    /// @param op, descriptor, descriptorProof, output The op whose output a Tensor is.
+    /// @param op, descriptor, descriptorProof, output The op whose output a Tensor is; descriptor and its proof also for a
+    /// leaf of the Trace, whose length they say.
     /// @param set, path The set that a Set is.
     struct Demand {
         Tree tree;
@@ -203,6 +215,9 @@ interface IJudge {
 
     /// @notice Wins where an element of an op is not what follows from the elements it reads.
     function proveElement(Dispute calldata d, Program calldata program, ElementProof calldata proof) external;
+
+    /// @notice Wins where a leaf of the trace names another root of what its op reads than the leaf of that op does.
+    function proveSource(Dispute calldata d, Program calldata program, SourceProof calldata proof) external;
 
     /// @notice Wins where an input of the program is not the state before, the batch, the schedule's row or an update.
     function proveInput(Dispute calldata d, Program calldata program, PortProof calldata proof) external;

@@ -92,6 +92,13 @@ library OpCode {
         return true;
     }
 
+    /// @notice Place of operand `number` among those that read an output; for the number of operands, how many those are.
+    function slot(Op memory op, uint256 number) internal pure returns (uint256 count) {
+        for (uint256 i = 0; i < number; ++i) {
+            if (!op.operands[i].fixedValue) ++count;
+        }
+    }
+
     /// @notice Number of elements of a shape; 1 for no dimensions.
     function elements(uint256[] memory shape) internal pure returns (uint256 size) {
         size = 1;

@@ -13,6 +13,7 @@ import { Rfc9162 } from "./Rfc9162.sol";
 /// @dev Shifts of 1 are powers of two.
 // forge-lint: disable-next-item(incorrect-shift)
 library Ports {
+    using OpCode for OpCode.Op;
     using Programs for Programs.Layout;
 
     /// @dev op (u32) and size in bytes (u64) stand before the head.
@@ -48,6 +49,25 @@ library Ports {
         if (same) revert IJudge.NothingWrong();
     }
 
+    /// @notice Reverts with NothingWrong where a leaf of the trace names the root of what its op reads as that op's leaf does.
+    function checkSource(Dispute calldata d, Programs.Layout memory layout, IJudge.SourceProof calldata proof)
+        internal
+        view
+    {
+        Proofs.requireDescriptor(layout, proof.op, proof.descriptor, proof.descriptorProof, 0);
+        Proofs.requireOutput(d.trace, layout.ops, proof.op, proof.output, 1);
+        OpCode.Op memory op = OpCode.parse(proof.descriptor);
+        uint256 slot = 0;
+        for (uint256 i = 0; i < op.operands.length; ++i) {
+            if (op.operands[i].fixedValue) continue;
+            if (slot++ != proof.slot) continue;
+            Proofs.requireOutput(d.trace, layout.ops, op.operands[i].source, proof.source, 2);
+            if (proof.output.sources[proof.slot] == proof.source.root) revert IJudge.NothingWrong();
+            return;
+        }
+        revert IJudge.BadPlace();
+    }
+
     /// @notice Checks a port at leaf `at` of the program and its output's root in the trace; gives the port's head.
     function requirePort(Dispute calldata d, Programs.Layout memory layout, uint256 at, IJudge.PortProof calldata proof)
         internal
@@ -78,7 +98,8 @@ library Ports {
         if (level == 0) {
             // What a set's leaf holds is known: it need only differ.
             if (wanted.tree == IJudge.Tree.Set) revert IJudge.BadPlace();
-            if (wanted.tree != IJudge.Tree.Tensor) return (0, 32);
+            if (wanted.tree == IJudge.Tree.Trace) return (0, _traceLeaf(layout, wanted));
+            if (wanted.tree == IJudge.Tree.Sets) return (0, 32);
             uint256 from = wanted.index * Proofs.LEAF_BYTES;
             return (0, size - from < Proofs.LEAF_BYTES ? size - from : Proofs.LEAF_BYTES);
         }
@@ -86,6 +107,13 @@ library Ports {
         uint256 there = (leaves + (1 << (level - down)) - 1) >> (level - down);
         uint256 first = wanted.index << down;
         count = there - first < 1 << down ? there - first : 1 << down;
+    }
+
+    /// @dev Bytes of a leaf of the trace: a root for the op's output, and one for every operand that reads an output.
+    function _traceLeaf(Programs.Layout memory layout, IJudge.Demand calldata wanted) private view returns (uint256) {
+        Proofs.requireDescriptor(layout, wanted.index, wanted.descriptor, wanted.descriptorProof, 12);
+        OpCode.Op memory op = OpCode.parse(wanted.descriptor);
+        return 32 * (1 + op.slot(op.operands.length));
     }
 
     /// @dev Root, leaves and bytes of the tree that is asked about.

@@ -34,12 +34,13 @@ library Proofs {
         requireIn(layout.root, dataHash(data), op, layout.leaves(), proof, what);
     }
 
-    /// @notice The root of the output of op `op` in a trace of `ops`.
+    /// @notice The leaf of op `op` in a trace of `ops`.
     function requireOutput(bytes32 trace, uint256 ops, uint256 op, IJudge.OutputRoot calldata output, uint256 what)
         internal
         view
     {
-        requireIn(trace, rootHash(output.root), op, ops, output.proof, what);
+        bytes32 leaf = sha256(abi.encodePacked(bytes1(0), output.root, output.sources));
+        requireIn(trace, leaf, op, ops, output.proof, what);
     }
 
     /// @notice A leaf of a tensor of `size` bytes.
