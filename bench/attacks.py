@@ -74,6 +74,7 @@ def attacks(arena: Arena, draw: random.Random) -> Iterator[Attack]:
         chosen = ops if kind is Kind.INPUT else [draw.choice(ops)]
         for op in sample_inputs(program, chosen) if kind is Kind.INPUT else chosen:
             yield flipped(honest, program, op, draw)
+    yield from starts(honest, program)
     yield from ulps(honest, program)
     yield from forged(honest)
     yield from states(honest)
@@ -104,10 +105,23 @@ def flipped(honest: Story, program: Program, op: int, draw: random.Random, serve
     return Attack(f"flip {label} op {op} element {element} bit {bit}{how}", lambda a: lie(a, honest, watch, serves))
 
 
-def lie(arena: Arena, honest: Story, watch: Watch, serves: bool = True, reveals: bool = True) -> Outcome:
+def lie(
+    arena: Arena, honest: Story, watch: Watch, serves: bool = True, reveals: bool = True, step: int = STEP
+) -> Outcome:
     """A step whose ops are watched by a liar; all that follows is honest."""
-    story = arena.story(STEPS, {STEP: watch})
-    return contest(arena, story, honest, story.reruns[STEP], serves, reveals)
+    story = arena.story(STEPS, {step: watch})
+    return contest(arena, story, honest, story.reruns[step], serves, reveals, step=step)
+
+
+def starts(honest: Story, program: Program) -> Iterator[Attack]:
+    """The first step from another start than the round's: other weights, moments that are not zero."""
+    for name in ("weights/embed", "m/position", "v/head"):
+        watch = flip(program.inputs[name], 5, 9)
+        yield Attack(f"first step from other {name}", lambda arena, watch=watch: lie(arena, honest, watch, step=0))  # type: ignore[misc]
+    op = by_kind(program)[Kind.DOT][-1]
+    yield Attack("a lie in the first step", lambda arena: lie(arena, honest, flip(op, 0, 1), step=0))
+    last = program.outputs["v/head"]
+    yield Attack("a lie in the last step", lambda arena: lie(arena, honest, flip(last, 0, 1), step=STEPS - 1))
 
 
 def contest(
@@ -118,12 +132,13 @@ def contest(
     serves: bool = True,
     reveals: bool = True,
     after: Sets | None = None,
+    step: int = STEP,
 ) -> Outcome:
-    """Post a story, challenge its step STEP, and play."""
+    """Post a story, challenge one of its steps, and play."""
     claim = arena.claim(story)
-    case = Case(arena.config, arena.dispute(claim, STEP, story, lying.trace.root))
-    facts = arena.facts(STEP, honest.reruns[STEP])
-    return arena.play(case, openings(story, STEP), facts, lying, serves=serves, reveals=reveals, after=after)
+    case = Case(arena.config, arena.dispute(claim, step, story, lying.trace.root))
+    facts = arena.facts(step, honest.reruns[step])
+    return arena.play(case, openings(story, step), facts, lying, serves=serves, reveals=reveals, after=after)
 
 
 def ulps(honest: Story, program: Program) -> Iterator[Attack]:

@@ -21,7 +21,7 @@ from node.chain.contracts import Contracts
 from node.chain.units import format_units
 from node.data.dataset import Dataset
 from node.demo.network import DemoNetwork
-from node.demo.report import DemoReport, Tally, Totals, is_conserved, node_report, read_totals, verdict
+from node.demo.report import DemoReport, Tally, Totals, are_judged, is_conserved, node_report, read_totals, verdict
 from node.errors import PonwError
 from node.training.ledger import Ledger, RoundView
 from node.training.snapshot import read_snapshot
@@ -143,7 +143,8 @@ def _report(network: DemoNetwork, contracts: Contracts, shop: Workshop, seconds:
         conserved=is_conserved(contracts, totals, holders, DEVNET.genesis_supply),
         nodes=[node_report(contracts, totals, member) for member in network.members],
     )
-    return report.model_copy(update={"ok": verdict(report)}), totals
+    ok = verdict(report) and are_judged(totals, network.members)
+    return report.model_copy(update={"ok": ok}), totals
 
 
 def _print(console: Console, report: DemoReport, totals: Totals, network: DemoNetwork) -> None:

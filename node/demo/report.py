@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from consensus.commitments.claim import ClaimKind
 from node.chain import events
 from node.chain.contracts import Contracts
+from node.chain.types import LossReason
 from node.demo.network import Member
 
 
@@ -46,6 +47,7 @@ class Tally:
 
     final: int = 0
     lost: int = 0
+    ruled: int = 0
     steps: int = 0
     tokens: int = 0
     accrued: int = 0
@@ -84,7 +86,9 @@ def _count(event: events.Event, totals: Totals, claims: dict[bytes, events.Claim
         tally.steps += claim.steps
         tally.tokens += claim.tokens
     elif isinstance(event, events.ClaimLost):
-        _tally(totals, event.node).lost += 1
+        tally = _tally(totals, event.node)
+        tally.lost += 1
+        tally.ruled += event.reason is LossReason.RULING
     elif isinstance(event, events.Slashed):
         _tally(totals, event.account).slashed += event.amount
         totals.burned += event.amount - event.share
@@ -122,6 +126,12 @@ def node_report(contracts: Contracts, totals: Totals, member: Member) -> NodeRep
         reward_wei=tally.accrued - contracts.emission.accrued_of(member.address),
         slashed_wei=tally.slashed,
     )
+
+
+def are_judged(totals: Totals, members: Iterable[Member]) -> bool:
+    """Whether every liar lost by a ruling of the judge: it answered, so no clock decided."""
+    liars = [member.address for member in members if member.kind == "lying"]
+    return all(_tally(totals, liar).ruled > 0 for liar in liars)
 
 
 def verdict(report: DemoReport) -> bool:
