@@ -101,7 +101,8 @@ class Auditor:
         index = client.index(claim.round)
         leaves = [StepLeaf.decode(leaf) for leaf in client.fetch_trace(index, claim.steps, work / "trace.bin")]
         if Trace(leaves).root() != claim.trace_root:
-            raise WithheldError("the trace served is not the one committed to", 0)
+            # A trace with fewer or more leaves than steps cannot be opened at its last step, whatever else it can.
+            raise WithheldError("the trace served is not the one committed to", claim.steps - 1)
         return _Evidence(client, index, leaves)
 
     def _check(

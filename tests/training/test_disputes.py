@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from click.testing import Result
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
@@ -114,6 +115,23 @@ def test_what_the_operator_sees_of_a_dispute(world: World) -> None:
     assert after.exit_code == 1
     assert f", op {op} sub, element 0: committed 0x" in after.output
     assert "the challenger won" in ponw(world, HONEST, "dispute", "list").output
+
+
+def test_a_game_played_by_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    started(world)
+    challenged(world)
+    liar = world.loops[LIAR].parts.watcher
+    assert liar.look() == 1
+    world.stop(HONEST)
+    game = json.loads(ponw(world, HONEST, "dispute", "list", "--format", "json").output)[0]["game"]
+    monkeypatch.setattr("node.cli.dispute.signing_contracts", lambda *_: world.contracts(HONEST))
+    liar.start()
+    try:
+        played = ponw(world, HONEST, "dispute", "play", game[:12], "--yes")
+    finally:
+        liar.close()
+    assert "The dispute has ended: the challenger won." in played.output
+    assert_slashed(world)
 
 
 def test_a_restart_of_either_side_in_the_middle_of_a_game(world: World) -> None:
