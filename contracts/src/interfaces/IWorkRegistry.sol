@@ -259,19 +259,14 @@ interface IWorkRegistry {
 
     /// @notice Ends an open challenge whose answer is overdue: the claim is lost. Anyone may call.
     function timeout(Claim calldata claim, address challenger) external;
-
     /// @notice Ends a challenge that the judge has. Judge only.
     function rule(Claim calldata claim, address challenger, bool proverWon) external;
-
     /// @notice Frees the bond of a challenge whose claim was lost to another one. Anyone may call.
     function reclaim(Claim calldata claim, address challenger) external;
-
     /// @notice Makes an unchallenged claim final once its window is over. Anyone may call.
     function finalise(Claim calldata claim) external;
-
     /// @notice Frees the bond that is still locked from the caller's last final claim.
     function releaseBond() external;
-
     /// @notice Publishes where the caller serves its artefacts. Stakers only.
     function announce(string calldata uri) external;
 
