@@ -60,8 +60,9 @@ class NetworkParameters:
 
     @property
     def longest_game(self) -> Seconds:
-        """Most seconds from a challenge to its end: the answer, both clocks, and an extension for every move."""
-        return Seconds(3 * self.response + 2 * (c.MAX_DEMANDS + 1) * self.extension)
+        """Most seconds from a challenge to its end: the answer, both clocks, and an extension for every move; all of it
+        twice, because a challenge may move to another step once."""
+        return Seconds(2 * (3 * self.response + 2 * (c.MAX_DEMANDS + 1) * self.extension))
 
 
 MAINNET: Final = NetworkParameters(
@@ -82,7 +83,7 @@ DEVNET: Final = NetworkParameters(
     window=Seconds(15),
     response=Seconds(30),
     extension=Seconds(6),
-    thaw=Seconds(600),
+    thaw=Seconds(1200),
     epoch_length=c.EPOCH_LENGTH,
     max_steps=c.MAX_STEPS,
     steps_per_round=Steps(20),

@@ -13,7 +13,7 @@ from consensus.dispute.game import SETS_AFTER, Case, Stage
 from consensus.dispute.knowledge import Foreign, Knowledge, Place, UnknownNodeError
 from consensus.dispute.moves import Facts, Move, NothingWrongError, Tree
 from consensus.dispute.rerun import tensor_levels
-from consensus.dispute.states import group_leaves, output_ports
+from consensus.dispute.states import group_leaves, input_ports, output_ports
 from consensus.program.ops import Kind
 
 
@@ -26,7 +26,44 @@ class Challenger:
     knowledge: Knowledge = field(default_factory=Knowledge)
 
     def next_move(self) -> Move:
-        """The next call. Raises NothingWrongError where the prover is right."""
+        """The next call. Raises NothingWrongError where the prover is right, about every step of the claim."""
+        if not self._agrees_before():
+            return self._other_step("the step starts from another state than the right one")
+        try:
+            return self._here()
+        except NothingWrongError as error:
+            return self._other_step(error.message)
+
+    def _agrees_before(self) -> bool:
+        """Whether the step starts where it should: an earlier step is wrong where it does not."""
+        dispute, tensors = self.case.dispute, len(self.case.tensors)
+        ports, roots = input_ports(self.case.program), self.facts.rerun.roots
+        if dispute.stage is Stage.UPDATE:
+            end = tree.root(group_leaves(ports, roots, 1, tensors))
+            sets = [tree.leaf_hash(root) for root in (end, *self.facts.moment_roots)]
+            return tree.root(sets) == dispute.claim.end_root
+        if dispute.stage is Stage.OUTER or dispute.step == 0:
+            return True
+        sets = [tree.leaf_hash(tree.root(group_leaves(ports, roots, number, tensors))) for number in range(3)]
+        return tree.root(sets) == dispute.before
+
+    def _other_step(self, why: str) -> Move:
+        """Look for the first wrong step of the whole claim, and point at it."""
+        if self.facts.leaves is None:
+            raise NothingWrongError(why)
+        claim = self.case.dispute.claim
+        own = Levels([tree.leaf_hash(leaf) for leaf in self.facts.leaves()])
+        steps = Foreign(claim.trace_root, own, self.knowledge)
+        try:
+            wrong = steps.first_difference()
+        except UnknownNodeError as missing:
+            return self._demand(Tree.STEPS, steps, missing.place)
+        if wrong is None or wrong.index == self.case.dispute.step:
+            raise NothingWrongError(why)
+        return Move("repoint", (wrong.index,), f"{why}; step {wrong.index} is the first wrong one")
+
+    def _here(self) -> Move:
+        """The next call about this step."""
         try:
             wrong = self.trace.first_difference()
             data = b"" if wrong is None else self.knowledge.data(wrong)

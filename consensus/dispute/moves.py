@@ -1,6 +1,6 @@
 """What the parties of a dispute know and do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -18,6 +18,7 @@ class Tree(IntEnum):
     TENSOR = 1
     SETS = 2
     SET = 3
+    STEPS = 4
 
 
 class NothingWrongError(CommitmentError):
@@ -48,3 +49,5 @@ class Facts:
     finals: tuple[tuple[Claim, bytes], ...] = ()
     offsets: tuple[int, ...] = ()
     open_token: Callable[[int], TokenOpening] | None = None
+    leaves: Callable[[], Sequence[bytes]] | None = None
+    """Recomputes the data of every leaf of the claim's trace."""

@@ -17,11 +17,13 @@ class Prover:
     """One game from the prover's side: the step in question, run again.
 
     ``after``: leaf hashes of the sets of the committed state; by default those of the program's results.
+    ``steps``: data of the leaves of the claim's trace.
     """
 
     case: Case
     rerun: Rerun
     after: Sequence[Sequence[bytes]] | None = None
+    steps: Sequence[bytes] = ()
 
     def children(self, which: Tree, number: int, level: int, index: int) -> list[bytes]:
         """The nodes below one; ``number`` is the op of a Tensor or the set of a Set."""
@@ -33,6 +35,8 @@ class Prover:
             return self.rerun.leaves[index]
         if which is Tree.SETS:
             return self._sets[index].root
+        if which is Tree.STEPS:
+            return self.steps[index]
         return pieces(self.rerun.outputs([number])[number])[index]
 
     @cached_property
@@ -47,6 +51,8 @@ class Prover:
         """The tree that is asked about."""
         if which is Tree.TRACE:
             return self.rerun.trace
+        if which is Tree.STEPS:
+            return Levels([tree.leaf_hash(step) for step in self.steps])
         if which is Tree.SETS:
             return Levels([tree.leaf_hash(one.root) for one in self._sets])
         if which is Tree.SET:

@@ -102,11 +102,15 @@ abstract contract GameState is IJudge {
 
     /// @dev Every change of this contract's state stands before the call out, which goes to the fixed registry.
     function _end(bytes32 game, Dispute calldata d, bool proverWon) internal {
+        _forget(game);
+        emit GameEnded(game, d.claim.node, d.challenger, proverWon);
+        registry.rule(d.claim, d.challenger, proverWon);
+    }
+
+    function _forget(bytes32 game) internal {
         // A game without demands has none to forget, and to look would cost as much as to read.
         if (_clocks[game].demands != 0) delete _demands[game];
         delete _clocks[game];
-        emit GameEnded(game, d.claim.node, d.challenger, proverWon);
-        registry.rule(d.claim, d.challenger, proverWon);
     }
 
     /// @dev The game, if exactly this was demanded and there is time.

@@ -106,6 +106,14 @@ contract Judge is GameState {
         );
     }
 
+    /// @inheritdoc IJudge
+    function repoint(Dispute calldata d, uint32 step) external {
+        bytes32 game = _challengersMove(d);
+        _forget(game);
+        emit GameMoved(game, step);
+        registry.repoint(d.claim, d.challenger, step);
+    }
+
     /// @dev An update in an outer step is the one of a final claim of the round.
     function _checkUpdate(Dispute calldata d, Programs.Layout memory layout, PortProof calldata proof) private view {
         if (proof.port >= layout.inputs - 1) revert BadPlace();

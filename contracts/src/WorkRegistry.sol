@@ -66,9 +66,7 @@ contract WorkRegistry is RegistryState {
     function challenge(Claim calldata claim, uint32 step) external {
         (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
         if (msg.sender == claim.node) revert SelfChallenge();
-        // One beyond the steps of a TRAIN claim stands for its update.
-        bool inRange = claim.kind == ClaimLib.TRAIN ? step <= claim.steps : step == 0;
-        if (!inRange) revert StepOutOfRange(step, claim.steps);
+        _checkStep(claim, step);
         uint64 windowEnd = _windowEnd(claim);
         if (block.timestamp > windowEnd) revert TooLate(windowEnd);
         if (slot.open() == NodeSlotLib.MAX_OPEN) revert TooManyChallenges();
@@ -124,6 +122,19 @@ contract WorkRegistry is RegistryState {
         if (_challenges[claimHash][challenger].state != ChallengeState.Judged) revert NoChallenge();
         if (proverWon) _proverWins(claim, claimHash, slot, challenger);
         else _proverLoses(claim, claimHash, challenger, LossReason.Ruling);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function repoint(Claim calldata claim, address challenger, uint32 step) external {
+        if (msg.sender != address(JUDGE)) revert OnlyJudge(msg.sender);
+        (bytes32 claimHash,) = _openClaim(claim);
+        Challenge storage c = _challenges[claimHash][challenger];
+        if (c.state != ChallengeState.Judged) revert NoChallenge();
+        if (c.moved) revert AlreadyMoved();
+        _checkStep(claim, step);
+        uint64 deadline = (block.timestamp + RESPONSE_TIME).toUint64();
+        (c.state, c.step, c.deadline, c.moved) = (ChallengeState.Waiting, step, deadline, true);
+        emit ClaimChallenged(claimHash, claim.node, challenger, step, deadline);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -251,6 +262,12 @@ contract WorkRegistry is RegistryState {
     function _windowEnd(Claim calldata claim) private view returns (uint64) {
         Round storage r = _rounds[claim.round];
         return claim.kind == ClaimLib.OUTER ? r.outerDeadline : r.claimDeadline + WINDOW;
+    }
+
+    /// @dev One beyond the steps of a TRAIN claim stands for its update.
+    function _checkStep(Claim calldata claim, uint32 step) private pure {
+        bool inRange = claim.kind == ClaimLib.TRAIN ? step <= claim.steps : step == 0;
+        if (!inRange) revert StepOutOfRange(step, claim.steps);
     }
 
     /// @dev Checks both leaves, and writes what they say into the dispute.

@@ -250,8 +250,8 @@ class WorkRegistry(_Wrapper):
 
     def challenge_of(self, claim_hash: bytes, challenger: str) -> Challenge:
         """One challenge."""
-        state, step, deadline = self._view("challengeOf", claim_hash, challenger)
-        return Challenge(ChallengeState(state), int(step), int(deadline))
+        state, step, deadline, moved = self._view("challengeOf", claim_hash, challenger)
+        return Challenge(ChallengeState(state), int(step), int(deadline), bool(moved))
 
     def record_of(self, node: str) -> Record:
         """A node's standing."""
@@ -330,7 +330,9 @@ class Judge(_Wrapper):
         return bytes(self._view("gameOf", dispute.to_tuple()))
 
     def move(self, case: Case, move: Move) -> TxReceipt:
-        """The challenger's move: a proof or a demand."""
+        """The challenger's move: a proof, a demand, or another step to point at."""
+        if move.function == "repoint":
+            return self._send(move.words, move.function, case.dispute.to_tuple(), *move.argument)
         return self._send(move.words, move.function, case.dispute.to_tuple(), case.to_tuple(), move.argument)
 
     def reveal(self, dispute: Dispute, node: bytes, children: list[bytes]) -> TxReceipt:

@@ -95,6 +95,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "AlreadyChallenged": ("You have an open challenge on this claim already.", _CLAIMS),
     "TooManyChallenges": ("As many challenges are open on this claim as can be.", "Wait until one of them has ended."),
     "NotWaiting": ("No challenge waits for an answer there.", _CLAIMS),
+    "AlreadyMoved": ("The challenge was moved to another step before.", "Play the game that is open."),
     "NoChallenge": ("There is no such challenge.", _CLAIMS),
     "TooLate": ("The deadline passed at {deadline:time}.", "Nothing can be done about it any more."),
     "TooEarly": ("The deadline runs until {deadline:time}.", _WAIT),

@@ -205,6 +205,14 @@ class RevealedData(Event):
 
 
 @dataclass(frozen=True)
+class GameMoved(Event):
+    """A challenge points at another step; the prover answers again."""
+
+    game: bytes
+    step: int
+
+
+@dataclass(frozen=True)
 class GameEnded(Event):
     """A game is over."""
 
@@ -230,7 +238,9 @@ EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
         Announced,
     )
 }
-EVENT_TYPES |= {("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameEnded)}
+EVENT_TYPES |= {
+    ("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameMoved, GameEnded)
+}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 """(contract, event) → type. Stake movements and transfers are read by view, not by event."""
 

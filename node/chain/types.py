@@ -128,11 +128,12 @@ class ClaimSlot:
 
 @dataclass(frozen=True)
 class Challenge:
-    """One challenge; `deadline` is the last timestamp for the answer while WAITING."""
+    """One challenge; `deadline` is the last timestamp for the answer while WAITING; `moved`: to another step, once."""
 
     state: ChallengeState
     step: int
     deadline: int
+    moved: bool = False
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,9 @@ def _find(seen: _Seen, name: str) -> Game:
 
 
 def _row(seen: _Seen, game: Game) -> dict[str, object]:
-    if game.ended:
+    if game.ended and game.prover_won is None:
+        turn, until = "moved to another step", "-"
+    elif game.ended:
         turn, until = f"ended: the {'prover' if game.prover_won else 'challenger'} won", "-"
     elif seen.view.block.timestamp > game.deadline:
         turn, until = f"the {'prover' if game.asked else 'challenger'}'s clock has run out", format_time(game.deadline)

@@ -40,6 +40,7 @@ class Cases:
     ) -> None:
         self._me, self._make, self._states = me, make_workshop, states
         self._own, self._evidence, self._outer = own, evidence, outer
+        self._leaves: tuple[bytes, list[bytes]] = (b"", [])
         self._reruns: dict[tuple[bytes, int], Rerun] = {}
 
     @cached_property
@@ -77,7 +78,21 @@ class Cases:
         finals = tuple((final.claim, final.hash) for final in view.finals)
         velocity = tensor_set_root(start.velocity)
         rerun = self.rerun(view, claim, step)
-        return Facts(rerun, velocity, moments, finals, tuple(offsets), text_opener(shop.dataset))
+        leaves = None if claim.claim.kind is ClaimKind.OUTER else lambda: self.leaves(view, claim)
+        return Facts(rerun, velocity, moments, finals, tuple(offsets), text_opener(shop.dataset), leaves)
+
+    def leaves(self, view: RoundView, claim: ClaimView) -> list[bytes]:
+        """The right leaves of a TRAIN claim's trace, recomputed from the round's start; kept for the claim.
+
+        Raises:
+            StateUnavailableError: the round's start is not here. DivergedError (consensus).
+        """
+        if self._leaves[0] != claim.hash:
+            state = TrainState.start(self._start(view).weights)
+            task = Task(view.info.randomness, claim.claim.node)
+            leaves = [leaf.encode() for leaf in self.workshop.steps(state, task, claim.claim.steps)]
+            self._leaves = (claim.hash, leaves)
+        return self._leaves[1]
 
     def _rerun(self, view: RoundView, claim: ClaimView, step: int) -> Rerun:
         stage = stage_of(claim, step)

@@ -56,6 +56,9 @@ def _apply(game: Game, event: events.Event) -> None:
     if isinstance(event, events.GameEnded):
         game.ended, game.asked, game.prover_won = True, None, event.prover_won
         return
+    if isinstance(event, events.GameMoved):
+        game.ended, game.asked = True, None
+        return
     if isinstance(event, events.GameOpened | events.Demanded | events.Revealed | events.RevealedData):
         game.deadline = event.deadline
         game.asked = event if isinstance(event, events.Demanded) else None

@@ -114,7 +114,8 @@ class Watcher:
         if asked is None:
             return False
         rerun = self._cases.rerun(view, game.claim, dispute.step)
-        prover, which = Prover(self._cases.case(view, dispute), rerun), Tree(asked.tree)
+        steps = [leaf.encode() for leaf in self._trace(dispute.claim)]
+        prover, which = Prover(self._cases.case(view, dispute), rerun, steps=steps), Tree(asked.tree)
         number = asked.set if which is Tree.SET else asked.op
         judge = self._contracts.judge
         if asked.count:

@@ -110,6 +110,7 @@ def _replay(found: Iterator[events.Event]) -> tuple[tuple[ClaimView, ...], tuple
             continue
         if isinstance(event, events.ClaimChallenged):
             view.challenges[event.challenger] = (event.step, event.deadline)
+            view.judged.pop(event.challenger, None)
         elif isinstance(event, events.ChallengeAnswered):
             view.judged[event.challenger] = event.step
             view.challenges.pop(event.challenger, None)

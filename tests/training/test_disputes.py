@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from consensus.program.step import step_program
 from economics.constants import CLAIM_BOND
+from economics.networks import DEVNET
 from node import config
 from node.chain.types import ClaimState
 from node.cli.app import app
@@ -24,15 +25,15 @@ from tests.training.conftest import STAKE, World
 HONEST, LIAR = 1, 2
 
 
-def started(world: World) -> tuple[RoundLoop, RoundLoop]:
-    """An honest node and a liar, whose claims of a round stand."""
+def started(world: World, every: int = 1, **settings: object) -> tuple[RoundLoop, RoundLoop]:
+    """An honest node and a liar, whose claims of a round stand. The liar lies in the last of ``every`` steps."""
     world.account(HONEST)
     address = world.account(LIAR).client.address
 
-    def make(settings: Settings) -> LyingWorkshop:
-        return lying(settings, address, every=1)
+    def make(loaded: Settings) -> LyingWorkshop:
+        return lying(loaded, address, every=every)
 
-    honest, liar = world.start(HONEST), world.start(LIAR, make)
+    honest, liar = world.start(HONEST), world.start(LIAR, make, **settings)
     world.until(lambda view: len(view.trains) == 2)
     world.close_training()
     return honest, liar
@@ -115,6 +116,19 @@ def test_what_the_operator_sees_of_a_dispute(world: World) -> None:
     assert after.exit_code == 1
     assert f", op {op} sub, element 0: committed 0x" in after.output
     assert "the challenger won" in ponw(world, HONEST, "dispute", "list").output
+
+
+def test_a_liar_that_serves_nothing_is_found_through_its_own_trace(world: World) -> None:
+    started(world, every=5, public_uri="http://127.0.0.1:9")
+    world.tick()
+    world.network.advance(DEVNET.window // 2 + 1)
+    view = world.until(lambda view: any(claim.challenges for claim in view.trains))
+    (claim,) = (claim for claim in view.trains if claim.challenges)
+    assert len(claim.challenges) == 1
+    play(world, 200)
+    assert_slashed(world)
+    lost = next(c for c in world.view.trains if c.node == claim.node)
+    assert lost.reason == "step 4: ruled wrong"
 
 
 def test_a_game_played_by_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,16 +30,17 @@ struct Dispute {
 /// @dev A game begins on the challenger's clock. The challenger wins with one proof that the prover's commitments
 /// contradict each other, the round or the dataset; no proof against consistent commitments exists. Where the prover keeps
 /// to itself what a proof needs, the challenger demands it, 16 nodes at a time, and the prover's clock runs. Whoever's clock
-/// runs out loses, so every game ends within 2 * (response + MAX_DEMANDS * extension). A proof binds only the game it is
+/// runs out loses, so every game ends within 2 * (response + (MAX_DEMANDS + 1) * extension), and a challenge is two at most. A proof binds only the game it is
 /// given in: that game's trace, challenger and claim.
 interface IJudge {
     /// @notice Trees that nodes are demanded of. Trace: the op trace. Tensor: one op's output. Sets: the sets of the state
-    /// after the step. Set: the tensors of one of them.
+    /// after the step. Set: the tensors of one of them. Steps: the claim's own trace, one leaf a step.
     enum Tree {
         Trace,
         Tensor,
         Sets,
-        Set
+        Set,
+        Steps
     }
 
     /// @notice A game's clock. deadline: of the party whose turn it is. other: seconds the other party has left.
@@ -184,6 +185,8 @@ interface IJudge {
     event Revealed(bytes32 indexed game, bytes32 node, bytes32[] children, uint64 deadline);
     /// @notice The data demanded; the challenger moves until `deadline`.
     event RevealedData(bytes32 indexed game, bytes32 node, bytes data, uint64 deadline);
+    /// @notice The challenger has found an earlier or later step that is wrong; the game goes on there.
+    event GameMoved(bytes32 indexed game, uint32 step);
     /// @notice The game is over.
     event GameEnded(bytes32 indexed game, address indexed prover, address indexed challenger, bool proverWon);
 
@@ -233,6 +236,10 @@ interface IJudge {
 
     /// @notice Makes the prover reveal what is below a node, or the data of a leaf.
     function demand(Dispute calldata d, Program calldata program, Demand calldata wanted) external;
+
+    /// @notice Leaves this game for another step of the claim, once a challenge: for a challenger who was shown no trace
+    /// of the claim before, and has found in Steps where it is first wrong.
+    function repoint(Dispute calldata d, uint32 step) external;
 
     /// @notice Reveals the nodes that were demanded. Anyone may send it.
     function reveal(Dispute calldata d, bytes32 node, bytes32[] calldata children) external;

@@ -98,10 +98,12 @@ interface IWorkRegistry {
     /// @param state Where the challenge stands.
     /// @param step The step pointed at, 0-based.
     /// @param deadline Last timestamp for the prover's answer, while Waiting.
+    /// @param moved Whether it points at another step than at first.
     struct Challenge {
         ChallengeState state;
         uint32 step;
         uint64 deadline;
+        bool moved;
     }
 
     /// @notice A trace leaf with its inclusion proof; the leaf's step is the index it is proved at.
@@ -207,6 +209,8 @@ interface IWorkRegistry {
     error TooManyChallenges();
     /// @notice Thrown when the challenge does not exist or its prover has already answered.
     error NotWaiting();
+    /// @notice Thrown when a challenge is moved a second time.
+    error AlreadyMoved();
     /// @notice Thrown when there is no such challenge.
     error NoChallenge();
     /// @notice Thrown when a challenge comes, or an answer comes, after its deadline.
@@ -232,16 +236,13 @@ interface IWorkRegistry {
 
     /// @notice Opens the next round from the current global root; closes a round that ended without a final claim.
     function openRound() external returns (uint64 round);
-
     /// @notice Posts the caller's claim. 2B of its stake must be free, or still locked from its last final claim.
     /// @dev The bond stays locked after a final claim, so a node at work pays for the lock once; {releaseBond} frees it.
     function post(Claim calldata claim) external returns (bytes32 claimHash);
-
     /// @notice Says that step `step` of an open claim is wrong, or for `step` = steps of a TRAIN claim its update, locking the challenge bond from the caller's stake.
     /// @dev A node cannot challenge itself; through a second account it loses B (burned) if it stays silent, half the
     /// challenge bond if it answers. One open challenge a challenger and claim, 255 a claim: to fill them costs too much.
     function challenge(Claim calldata claim, uint32 step) external;
-
     /// @notice Opens the leaf pointed at, and the one before it, by inclusion proofs, and posts the root of the step's op
     /// trace. The claim's node only. Then the judge has the challenge.
     /// @dev Warning: with no judge deployed this shows that the prover has committed a leaf, not that the leaf is right.
@@ -261,6 +262,8 @@ interface IWorkRegistry {
     function timeout(Claim calldata claim, address challenger) external;
     /// @notice Ends a challenge that the judge has. Judge only.
     function rule(Claim calldata claim, address challenger, bool proverWon) external;
+    /// @notice Points a challenge that the judge has at another step, once: the prover answers again. Judge only.
+    function repoint(Claim calldata claim, address challenger, uint32 step) external;
     /// @notice Frees the bond of a challenge whose claim was lost to another one. Anyone may call.
     function reclaim(Claim calldata claim, address challenger) external;
     /// @notice Makes an unchallenged claim final once its window is over. Anyone may call.
@@ -284,10 +287,7 @@ interface IWorkRegistry {
     function roundOf(uint64 round) external view returns (Round memory);
     /// @notice Where a round stands now.
     function phaseOf(uint64 round) external view returns (Phase);
-    /// @notice The claim slot of a node.
-    /// @return state State of its newest claim.
-    /// @return openChallenges Challenges open on it.
-    /// @return hashPrefix Upper 30 bytes of its hash, the rest zero.
+    /// @notice The claim slot of a node: state, open challenges and the upper 30 bytes of the hash of its newest claim.
     function claimOf(address node) external view returns (ClaimState state, uint256 openChallenges, bytes32 hashPrefix);
     /// @notice A challenge; all zero if there is none.
     function challengeOf(bytes32 claimHash, address challenger) external view returns (Challenge memory);

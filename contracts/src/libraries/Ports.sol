@@ -100,6 +100,7 @@ library Ports {
             if (wanted.tree == IJudge.Tree.Set) revert IJudge.BadPlace();
             if (wanted.tree == IJudge.Tree.Trace) return (0, _traceLeaf(layout, wanted));
             if (wanted.tree == IJudge.Tree.Sets) return (0, 32);
+            if (wanted.tree == IJudge.Tree.Steps) return (0, 72);
             uint256 from = wanted.index * Proofs.LEAF_BYTES;
             return (0, size - from < Proofs.LEAF_BYTES ? size - from : Proofs.LEAF_BYTES);
         }
@@ -124,6 +125,7 @@ library Ports {
     {
         uint256 sets = _setsAfter(layout.kind);
         if (wanted.tree == IJudge.Tree.Trace) return (d.trace, layout.ops, 0);
+        if (wanted.tree == IJudge.Tree.Steps) return (d.claim.traceRoot, d.claim.steps, 0);
         if (wanted.tree == IJudge.Tree.Sets) {
             if (sets == 0) revert IJudge.BadPlace();
             return (d.afterStep, sets, 0);

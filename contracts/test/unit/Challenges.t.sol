@@ -358,6 +358,39 @@ contract JudgedChallengesTest is Fixture {
         _send(c, bob, o, o);
     }
 
+    function test_repoint_starts_the_provers_clock_again_once() public {
+        Claim memory c = _judged();
+        scripted.move(registry, c, bob, 1);
+        IWorkRegistry.Challenge memory moved = registry.challengeOf(registry.hashClaim(c), bob);
+        vm.assertEq(uint256(moved.state), uint256(IWorkRegistry.ChallengeState.Waiting));
+        vm.assertEq(moved.step, 1);
+        vm.assertEq(moved.deadline, time + RESPONSE);
+        vm.assertEq(_lockedOf(bob), CHALLENGE_BOND);
+        _answer(c, bob);
+        vm.expectRevert(IWorkRegistry.AlreadyMoved.selector);
+        scripted.move(registry, c, bob, 2);
+        scripted.decide(registry, c, bob, false);
+        _assertState(c, ClaimState.Lost, 0);
+    }
+
+    function test_repoint_and_silence_loses_the_claim() public {
+        Claim memory c = _judged();
+        scripted.move(registry, c, bob, 0);
+        _skip(RESPONSE + 1);
+        registry.timeout(c, bob);
+        _assertState(c, ClaimState.Lost, 0);
+    }
+
+    function test_revert_repoint() public {
+        Claim memory c = _judged();
+        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
+        registry.repoint(c, bob, 1);
+        vm.expectRevert(IWorkRegistry.NoChallenge.selector);
+        scripted.move(registry, c, carol, 1);
+        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.StepOutOfRange.selector, STEPS + 1, STEPS));
+        scripted.move(registry, c, bob, STEPS + 1);
+    }
+
     function test_ruling_for_the_prover() public {
         Claim memory c = _judged();
         scripted.decide(registry, c, bob, true);

@@ -20,4 +20,8 @@ contract ScriptedJudge {
     function decide(IWorkRegistry registry, Claim calldata claim, address challenger, bool proverWon) external {
         registry.rule(claim, challenger, proverWon);
     }
+
+    function move(IWorkRegistry registry, Claim calldata claim, address challenger, uint32 step) external {
+        registry.repoint(claim, challenger, step);
+    }
 }
