@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
-from bench.arena import MICRO, Arena, on_chain
+from bench import arena as arenas
+from bench.arena import MICRO, Arena
 from consensus.model.init import init_weights
 from consensus.training.outer import GlobalState
 from node.data.corpus import ensure_default
 
-if TYPE_CHECKING:
-    from node.chain.devnet import Running
-
 
 @pytest.fixture(scope="session")
-def arena(anvil: Running, tmp_path_factory: pytest.TempPathFactory) -> Arena:
-    """One deployed network; every test undoes what it did."""
-    dataset = ensure_default(tmp_path_factory.mktemp("arena") / "data")
-    return on_chain(anvil, MICRO, dataset, GlobalState.start(init_weights(MICRO, b"arena")))
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """One network on a chain of its own, whose clock no other test moves; every test undoes what it did."""
+    folder = tmp_path_factory.mktemp("arena")
+    dataset, start = ensure_default(folder / "data"), GlobalState.start(init_weights(MICRO, b"arena"))
+    with arenas.arena(folder / "chain", MICRO, dataset, start) as field:
+        yield field
 
 
 @pytest.fixture
