@@ -41,8 +41,8 @@ HONEST_PROVER_SHARE: Final = BasisPoints(5_000)
 """Of a challenge bond lost to an honest prover; the rest is burned."""
 CHALLENGE_WINDOW: Final = Seconds(600)
 RESPONSE_TIME: Final = Seconds(300)
-THAW_TIME: Final = Seconds(16 * DAY)
-"""Outlasts vote, grace and emergency vote, so no voter leaves before the outcome."""
+THAW_TIME: Final = Seconds(18 * DAY)
+"""Outlasts vote, its extension, grace and emergency vote, so no voter leaves before the outcome."""
 MAX_STEPS: Final = Steps(1_000)
 """Most steps that one claim may hold."""
 MAX_CLAIMS: Final = 16
@@ -148,11 +148,16 @@ GROWTH_RATE_STEPS: Final = Steps(1_000)
 
 # --- vocabulary ---
 PROPOSAL_STAKE: Final = neuro(100)
+"""Locked while a proposal is open; slashed when an emergency vote takes its version back."""
+PROPOSAL_REWARD: Final = neuro(5)
+"""For the proposer of an activated version, out of the epoch's emission."""
 PROPOSAL_TOKENS_MAX: Final = 1_000
 PROPOSAL_FREQUENCY: Final = 1_000
 """A new token must be seen more often than this."""
 DISCUSSION_TIME: Final = Seconds(7 * DAY)
 VOTE_TIME: Final = Seconds(7 * DAY)
+VOTE_EXTENSION: Final = Seconds(DAY)
+"""Least that is left to vote once the quorum is reached, so that no last-minute quorum decides alone."""
 GRACE_TIME: Final = Seconds(7 * DAY)
 VOTE_APPROVAL: Final = BasisPoints(6_600)
 VOTE_QUORUM: Final = BasisPoints(3_000)
@@ -169,6 +174,15 @@ SPLIT_EMBEDDING: Final = BasisPoints(1_500)
 SPLIT_HEAD: Final = BasisPoints(2_000)
 SPLIT_BURN: Final = BasisPoints(500)
 PROGRESS_TIME: Final = Seconds(30)
+"""Without progress for this long, the payer may cancel a request."""
+SETTLE_TIME: Final = Seconds(30)
+"""After a cancellation, the server has this long to settle with the newest voucher it holds."""
+VOUCHER_TOKENS: Final = 4
+"""A payer signs a cumulative voucher every so many tokens."""
+CREDIT_TOKENS: Final = 8
+"""Tokens that a server streams ahead of the newest voucher: most that either side risks."""
+PAYEES_MAX: Final = 32
+"""Accounts that one answer's fee is split among by layers."""
 
 # --- encodings ---
 LEAF_BYTES: Final = 1_024

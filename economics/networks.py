@@ -31,6 +31,13 @@ class NetworkParameters:
     halving_epochs: Epoch = c.HALVING_EPOCHS
     claim_reward_cap: Wei = c.CLAIM_REWARD_CAP
     node_day_cap: Wei = c.NODE_DAY_CAP
+    discussion: Seconds = c.DISCUSSION_TIME
+    vote: Seconds = c.VOTE_TIME
+    vote_extension: Seconds = c.VOTE_EXTENSION
+    grace: Seconds = c.GRACE_TIME
+    emergency: Seconds = c.EMERGENCY_TIME
+    progress: Seconds = c.PROGRESS_TIME
+    settle: Seconds = c.SETTLE_TIME
 
     def __post_init__(self) -> None:
         for name in (
@@ -44,6 +51,13 @@ class NetworkParameters:
             "max_steps",
             "claim_bond",
             "challenge_bond",
+            "discussion",
+            "vote",
+            "vote_extension",
+            "grace",
+            "emergency",
+            "progress",
+            "settle",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
@@ -55,6 +69,8 @@ class NetworkParameters:
             raise ValueError("steps_per_round must be from 1 to max_steps")
         if self.thaw < self.window + self.longest_game:
             raise ValueError("thaw must outlast window and dispute, or a cheat's stake leaves before it can be slashed")
+        if self.thaw < self.vote + self.vote_extension + self.grace + self.emergency:
+            raise ValueError("thaw must outlast vote, grace and emergency vote, or a voter leaves before the outcome")
         if self.genesis_supply > self.supply_cap:
             raise ValueError("genesis_supply is above supply_cap")
 
@@ -87,6 +103,11 @@ DEVNET: Final = NetworkParameters(
     epoch_length=c.EPOCH_LENGTH,
     max_steps=c.MAX_STEPS,
     steps_per_round=Steps(20),
+    discussion=Seconds(60),
+    vote=Seconds(60),
+    vote_extension=Seconds(15),
+    grace=Seconds(60),
+    emergency=Seconds(60),
 )
 
 NETWORKS: Final = {network.name: network for network in (MAINNET, DEVNET)}

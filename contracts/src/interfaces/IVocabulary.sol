@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @notice What turns version `parent` into the next one.
+/// @param parent The version that was current when the change was proposed.
+/// @param programHash Program hash of rounds in the new version.
+/// @param growHash Program hash of the one round whose outer step grows embedding and head.
+/// @param shrinkHash Program hash of the one round whose outer step takes the growth back.
+/// @param dataRoot Root of the dataset in tokens of the new version.
+/// @param merges 8 bytes each: left u16, right u16 (ids), occurrences u32; big-endian, in order of application.
+struct Change {
+    uint16 parent;
+    bytes32 programHash;
+    bytes32 growHash;
+    bytes32 shrinkHash;
+    bytes32 dataRoot;
+    bytes merges;
+}
+
+/// @title IVocabulary
+/// @notice Versions of the vocabulary: which one rounds run in, and the way from one to the next.
+/// @dev A version changes between two rounds: the round in between runs the last one's training and the transition's outer
+/// step, so a claim about it can be disputed like any other. The current version and the target differ by one step at most.
+interface IVocabulary {
+    /// @param root root(0) = sha256(""); root(n) = sha256(0x01 || root(parent) || R), R the RFC 9162 root over the merges
+    /// that were added, one leaf a merge: left u16 || right u16.
+    /// @param parent The version before; of version 0 itself.
+    /// @param size Rows of embedding and head.
+    /// @param proposer Who answers for it with its stake; 0 for version 0.
+    /// @param activatedAt When it became the target; 0 for version 0.
+    /// @param contested Whether an emergency vote was opened about it: once a version.
+    struct Version {
+        bytes32 root;
+        bytes32 programHash;
+        bytes32 growHash;
+        bytes32 shrinkHash;
+        bytes32 dataRoot;
+        uint16 parent;
+        uint16 size;
+        uint48 activatedAt;
+        bool contested;
+        address proposer;
+    }
+
+    /// @notice Version `version` is the target; merges as in {Change}.
+    event Activated(uint16 indexed version, uint16 indexed parent, address indexed proposer, bytes32 root, bytes merges);
+    /// @notice An emergency vote has taken `version` back; `parent` is the target again.
+    event RolledBack(uint16 indexed version, uint16 indexed parent);
+    /// @notice Rounds run in `version` from now on.
+    event Entered(uint16 indexed version);
+
+    /// @notice Thrown when anyone but the contract named may call.
+    error OnlyRegistry(address caller);
+    error OnlyGovernor(address caller);
+    error OnlyEmergency(address caller);
+    /// @notice Thrown when a change is about another version than the current one, or a transition is under way.
+    error StaleChange(uint16 parent, uint16 current);
+    /// @notice Thrown when there are no merges, more than allowed, or a torn one.
+    error WrongMerges(uint256 length);
+    /// @notice Thrown when merge `index` joins a token that does not exist before it.
+    error UnknownToken(uint256 index);
+    /// @notice Thrown when merge `index` was not seen often enough.
+    error TooRare(uint256 index, uint32 occurrences);
+    /// @notice Thrown when a version cannot be taken back: it is not the target, or the first.
+    error NotRevocable(uint16 version);
+    /// @notice Thrown when an emergency vote was opened about the version before.
+    error AlreadyContested(uint16 version);
+
+    /// @notice A version's figures; reverts for none such.
+    function versionOf(uint16 version) external view returns (Version memory);
+    /// @notice The version that rounds run in, and the one they go to.
+    function state() external view returns (uint16 current, uint16 target);
+    /// @notice Versions there are, version 0 included.
+    function count() external view returns (uint16);
+    /// @notice Program hash and data root of a round from `current` to `target` (equal: of an ordinary round).
+    function termsOf(uint16 current, uint16 target) external view returns (bytes32 programHash, bytes32 dataRoot);
+    /// @notice Reverts unless `change` could be activated now. For governors and for whoever wants to look first.
+    function check(Change calldata change) external view returns (bytes32 root, uint16 size);
+
+    /// @notice Locks, frees a proposer's bond. Governor only.
+    function lockBond(address proposer) external;
+    function freeBond(address proposer) external;
+    /// @notice Makes the change's version the target, and pays the proposer's reward. Governor only.
+    function activate(Change calldata change, address proposer) external returns (uint16 version);
+    /// @notice Marks that an emergency vote was opened. Emergency governor only.
+    function contest(uint16 version) external;
+    /// @notice Makes the version before the target again and slashes the proposer. Emergency governor only.
+    function rollback(uint16 version) external;
+    /// @notice What the next round runs. Registry only.
+    /// @param stepped Whether the round before ended with an outer step: only then has a transition taken place.
+    function enter(bool stepped)
+        external
+        returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot);
+}
