@@ -276,11 +276,11 @@ contract AttacksTest is Fixture {
         // This contract deployed everything, and can do nothing that a stranger cannot.
         vm.expectRevert(abi.encodeWithSelector(INeuroToken.OnlyMinter.selector, address(this)));
         token.mint(address(this), 1);
-        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyRegistry.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyKeeper.selector, address(this)));
         staking.slash(alice, 1, address(this), 1);
-        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyRegistry.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyKeeper.selector, address(this)));
         staking.lock(alice, 1);
-        vm.expectRevert(abi.encodeWithSelector(IEmission.OnlyRegistry.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IEmission.OnlyKeeper.selector, address(this)));
         emission.accrue(address(this), 1);
         Claim memory c = _posted(alice, STEPS);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
