@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import { Votes } from "@openzeppelin/contracts/governance/utils/Votes.sol";
-import { IVotes } from "@openzeppelin/contracts/governance/utils/IVotes.sol";
-import { IERC6372 } from "@openzeppelin/contracts/interfaces/IERC6372.sol";
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import { StakeVotes } from "./StakeVotes.sol";
 import { INeuroToken } from "./interfaces/INeuroToken.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 
 /// @title Staking
 /// @notice Stake, thaw, withdraw; lock, unlock and slash for the registry and the vocabulary; votes. See {IStaking}.
-contract Staking is IStaking, Votes {
+contract Staking is IStaking, StakeVotes {
     using SafeCast for uint256;
     using SafeERC20 for INeuroToken;
 
@@ -77,7 +75,7 @@ contract Staking is IStaking, Votes {
         account.active = active.toUint128();
         account.thawing += amount.toUint128();
         account.thawEnds = thawEnds;
-        _transferVotingUnits(msg.sender, address(0), amount);
+        _removeVotes(msg.sender, amount);
         emit Thawed(msg.sender, amount, thawEnds);
     }
 
@@ -146,7 +144,7 @@ contract Staking is IStaking, Votes {
 
     /// @inheritdoc IStaking
     function totalActive() external view returns (uint256) {
-        return _getTotalSupply();
+        return _totalVotes();
     }
 
     /// @inheritdoc IStaking
@@ -155,30 +153,13 @@ contract Staking is IStaking, Votes {
         return active != 0 && active >= minimumStake;
     }
 
-    /// @inheritdoc IVotes
-    function delegates(address account) public view override(IVotes, Votes) returns (address chosen) {
-        chosen = super.delegates(account);
-        if (chosen == address(0)) chosen = account;
-    }
-
-    /// @inheritdoc IERC6372
-    function clock() public view override(IERC6372, Votes) returns (uint48) {
-        return block.timestamp.toUint48();
-    }
-
-    // forge-lint: disable-next-line(mixed-case-function)
-    /// @inheritdoc IERC6372
-    function CLOCK_MODE() public pure override(IERC6372, Votes) returns (string memory) {
-        return "mode=timestamp";
-    }
-
     function _stake(uint256 amount) private {
         if (amount == 0) revert ZeroAmount();
         Account storage account = _accounts[msg.sender];
         uint256 active = account.active + amount;
         if (active < minimumStake) revert BelowMinimum(active, minimumStake);
         account.active = active.toUint128();
-        _transferVotingUnits(address(0), msg.sender, amount);
+        _addVotes(msg.sender, amount);
         emit Staked(msg.sender, amount, active);
         token.safeTransferFrom(msg.sender, address(this), amount);
     }
@@ -199,16 +180,11 @@ contract Staking is IStaking, Votes {
         account.active = active.toUint128();
         account.locked = locked.toUint128();
         if (fromThawing != 0) account.thawing -= fromThawing.toUint128();
-        if (fromActive != 0) _transferVotingUnits(account_, address(0), fromActive);
+        if (fromActive != 0) _removeVotes(account_, fromActive);
         taken = fromActive + fromThawing;
     }
 
-    /// @dev Stake that was never delegated votes for its owner; to delegate to nobody is to take it back.
-    function _delegate(address account, address delegatee) internal override {
-        super._delegate(account, delegatee == address(0) ? account : delegatee);
-    }
-
-    function _getVotingUnits(address account) internal view override returns (uint256) {
+    function _stakeOf(address account) internal view override returns (uint256) {
         return _accounts[account].active;
     }
 
