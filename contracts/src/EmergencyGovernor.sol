@@ -20,7 +20,9 @@ contract EmergencyGovernor is IEmergencyGovernor, StakeGovernor {
         Governor("ponw emergency")
         StakeGovernor(vocabulary_, 0, vote, 0)
     {
-        if (vocabulary_.emergency() != address(this)) revert NotGovernor(vocabulary_.emergency());
+        if (vocabulary_.emergency() != address(this)) {
+            revert NotGovernor(vocabulary_.emergency());
+        }
     }
 
     /// @inheritdoc IEmergencyGovernor

@@ -117,7 +117,9 @@ contract Vocabulary is IVocabulary {
         external
         returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot)
     {
-        if (msg.sender != registry) revert OnlyRegistry(msg.sender);
+        if (msg.sender != registry) {
+            revert OnlyRegistry(msg.sender);
+        }
         Place memory p = _place;
         (current, target) = (stepped ? p.running : p.current, p.target);
         if (current != p.current) emit Entered(current);

@@ -49,7 +49,5 @@ interface IVocabularyGovernor {
     /// @notice Starts the grace time of a change whose vote has passed. Anyone may call.
     function queueChange(Change calldata change, address proposer, string calldata uri) external returns (uint256 id);
     /// @notice After the grace time: activates the change, frees the bond and pays the reward. Anyone may call.
-    function executeChange(Change calldata change, address proposer, string calldata uri)
-        external
-        returns (uint256 id);
+    function executeChange(Change calldata change, address proposer, string calldata uri) external returns (uint256 id);
 }
