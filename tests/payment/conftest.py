@@ -1,0 +1,147 @@
+"""A network with an escrow, a payer and a server; the server in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from economics.constants import PROGRESS_TIME, SETTLE_TIME
+from economics.units import neuro
+from node.chain import artifacts
+from node.chain.contracts import Contracts
+from node.chain.escrow import InferenceEscrow, RequestState
+from node.inference.paid.journal import Journal, Record
+from node.inference.paid.payer import Payer
+from node.inference.paid.terms import Terms
+from tests.conftest import Network
+
+PATIENCE_SECONDS = 60
+ROOT = Path(__file__).parents[2]
+TERMS = Terms(neuro(1))
+
+
+def await_(what: str, condition: Callable[[], object]) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} in {PATIENCE_SECONDS} s"
+        time.sleep(0.02)  # the pace of asking, not a wait for a fixed time
+
+
+@dataclass
+class ServerProcess:
+    """A paid server that can be killed and started again on the same home."""
+
+    command: list[str]
+    home: Path
+    process: subprocess.Popen[str] | None = None
+    uri: str = ""
+
+    def start(self) -> None:
+        log = (self.home / "server.log").open("ab")
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT)
+        log.close()
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, (self.home / "server.log").read_text()[-3000:]
+        self.uri = f"http://127.0.0.1:{int(line)}"
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        assert self.process.wait() == -signal.SIGKILL
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(PATIENCE_SECONDS)
+
+
+@dataclass
+class Market:
+    """One escrow with a payer (account 1), a server (account 2) and a stranger (account 3)."""
+
+    network: Network
+    address: str
+    home: Path
+    servers: list[ServerProcess] = field(default_factory=list)
+
+    def contracts(self, index: int) -> Contracts:
+        return self.network.contracts(self.network.accounts[index])
+
+    def escrow(self, index: int) -> InferenceEscrow:
+        return InferenceEscrow(self.contracts(index).client, self.address)
+
+    def payer(self, index: int = 1) -> Payer:
+        contracts = self.contracts(index)
+        return Payer(contracts, InferenceEscrow(contracts.client, self.address), Journal(self.home / f"payer{index}"))
+
+    def server(self) -> ServerProcess:
+        home = self.home / "server"
+        home.mkdir(mode=0o700)
+        deployment = home / "contracts.json"
+        self.network.deployment.save(deployment)
+        words = [str(home), self.network.running.rpc_url, self.address, str(deployment)]
+        key = self.network.accounts[2].key.hex()
+        server = ServerProcess([sys.executable, "-m", "tests.payment.serving", *words, key], home)
+        server.start()
+        self.servers.append(server)
+        return server
+
+    def asked(self, uri: str, tokens: int = 16, prompt: str = "What is it worth?") -> Record:
+        """A request on record that is not opened yet."""
+        payer = self.payer()
+        asked = payer.question(prompt, tokens, 700, 9_500)
+        return payer.accept(uri, asked, payer.ask(uri, asked), TERMS)
+
+    def state(self, record: Record) -> RequestState:
+        return self.escrow(0).request_of(record.id).state
+
+    def await_over(self, record: Record) -> None:
+        await_("settlement", lambda: self.escrow(0).request_of(record.id).over)
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Every wei that a paid answer can move."""
+
+    deposit: int
+    wallet: int
+    server_credit: int
+    locked: int
+    held: int
+    supply: int
+
+    @classmethod
+    def of(cls, market: Market) -> Accounts:
+        token, escrow = market.contracts(0).token, market.escrow(0)
+        payer, server = (market.network.accounts[index].address for index in (1, 2))
+        return cls(
+            escrow.deposit_of(payer),
+            token.balance_of(payer),
+            escrow.credit_of(server),
+            escrow.total_locked(),
+            token.balance_of(escrow.address),
+            token.total_supply(),
+        )
+
+
+@pytest.fixture
+def market(network: Network, tmp_path: Path) -> Iterator[Market]:
+    """A fresh escrow; the payer holds 100 NEURO."""
+    bank = network.contracts(network.accounts[0])
+    artifact = artifacts.load("InferenceEscrow")
+    created = bank.client.web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+    constructor = created.constructor(bank.token.address, int(PROGRESS_TIME), int(SETTLE_TIME))
+    market = Market(network, bank.client.create(constructor, "deploy InferenceEscrow"), tmp_path)
+    bank.token.transfer(network.accounts[1].address, neuro(100))
+    yield market
+    for server in market.servers:
+        server.stop()

@@ -1,0 +1,47 @@
+"""A server process for tests about money: the real routes, settler, store and chain; scripted tokens.
+
+Run as `python -m tests.payment.serving HOME RPC ESCROW CONTRACTS KEY`; prints its port when it listens.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+from eth_account import Account
+from fastapi import FastAPI
+
+from node import logs
+from node.chain.client import ChainClient
+from node.chain.contracts import Contracts
+from node.chain.deployment import Deployment
+from node.chain.escrow import InferenceEscrow
+from node.chain.transport import RetryingProvider
+from node.inference.paid.messages import MESSAGE_BYTES
+from node.inference.paid.routes import paid_routes
+from node.storage.store import Store
+from tests.payment.scripted import ScriptedAnswerer
+
+
+def main(home: str, rpc: str, escrow: str, contracts: str, key: str) -> None:
+    logs.configure("info", False)
+    client = ChainClient(RetryingProvider(rpc, 20), Account.from_key(key), receipt_timeout=20)
+    deployed = Contracts.at(client, Deployment.load(Path(contracts)))
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    with (
+        Store.open(Path(home)) as store,
+        paid_routes(ScriptedAnswerer(), store, deployed, InferenceEscrow(client, escrow)) as router,
+    ):
+        app = FastAPI()
+        app.include_router(router)
+        print(listener.getsockname()[1], flush=True)
+        options = {"ws": "websockets-sansio", "ws_max_size": MESSAGE_BYTES, "lifespan": "off"}
+        config = uvicorn.Config(app, log_level="warning", **options)
+        uvicorn.Server(config).run([listener])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
