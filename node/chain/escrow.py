@@ -22,8 +22,9 @@ from economics.constants import EIP712_NAME, EIP712_VERSION, PAYEES_MAX
 from node.chain import events
 from node.chain.client import ChainClient
 from node.chain.contracts import PERMIT_SECONDS, NeuroToken, _Wrapper
+from node.chain.deployment import Deployment
 from node.chain.units import format_units
-from node.errors import PonwError
+from node.errors import ContractsError, PonwError
 
 SIGNATURE_BYTES = 65
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -229,6 +230,18 @@ class InferenceEscrow(_Wrapper):
     """Deposits, locked fees, vouchers and credits."""
 
     name = "InferenceEscrow"
+
+    @classmethod
+    def of(cls, client: ChainClient, deployment: Deployment) -> InferenceEscrow:
+        """The escrow of a deployment.
+
+        Raises:
+            ContractsError: the deployment has none, or there is no code at its address.
+        """
+        address = getattr(deployment.addresses, "escrow", None)
+        if address is None:
+            raise ContractsError("This network takes no payment for answers.", "Get its newest deployment file.")
+        return cls(client, address)
 
     def __init__(self, client: ChainClient, address: str) -> None:
         super().__init__(client, address)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +21,12 @@ from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow, RequestState
 from node.inference.paid.journal import Journal, Record
 from node.inference.paid.payer import Payer
+from node.inference.paid.routes import paid_routes
 from node.inference.paid.terms import Terms
+from node.storage.store import Store
 from tests.conftest import Network
+from tests.payment.scripted import ScriptedAnswerer
+from tests.payment.serving import listening
 
 PATIENCE_SECONDS = 60
 ROOT = Path(__file__).parents[2]
@@ -95,6 +101,24 @@ class Market:
         self.servers.append(server)
         return server
 
+    @contextmanager
+    def local_server(self) -> Iterator[str]:
+        """The same server in a thread of this process, where nobody is to be killed: its address."""
+        contracts, escrow = self.contracts(2), self.escrow(2)
+        with (
+            Store.open(self.home / "server") as store,
+            paid_routes(ScriptedAnswerer(), store, contracts, escrow) as router,
+        ):
+            listener, server = listening(router)
+            thread = threading.Thread(target=server.run, args=([listener],))
+            thread.start()
+            await_("server", lambda: server.started)
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+                thread.join()
+
     def asked(self, uri: str, tokens: int = 16, prompt: str = "What is it worth?") -> Record:
         """A request on record that is not opened yet."""
         payer = self.payer()
@@ -131,6 +155,13 @@ class Accounts:
             token.balance_of(escrow.address),
             token.total_supply(),
         )
+
+
+@pytest.fixture
+def served(market: Market) -> Iterator[str]:
+    """Address of a server in this process."""
+    with market.local_server() as uri:
+        yield uri
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvicorn
 from eth_account import Account
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from node import logs
 from node.chain.client import ChainClient
@@ -29,18 +29,23 @@ def main(home: str, rpc: str, escrow: str, contracts: str, key: str) -> None:
     logs.configure("info", False)
     client = ChainClient(RetryingProvider(rpc, 20), Account.from_key(key), receipt_timeout=20)
     deployed = Contracts.at(client, Deployment.load(Path(contracts)))
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
     with (
         Store.open(Path(home)) as store,
         paid_routes(ScriptedAnswerer(), store, deployed, InferenceEscrow(client, escrow)) as router,
     ):
-        app = FastAPI()
-        app.include_router(router)
+        listener, server = listening(router)
         print(listener.getsockname()[1], flush=True)
-        options = {"ws": "websockets-sansio", "ws_max_size": MESSAGE_BYTES, "lifespan": "off"}
-        config = uvicorn.Config(app, log_level="warning", **options)
-        uvicorn.Server(config).run([listener])
+        server.run([listener])
+
+
+def listening(router: APIRouter) -> tuple[socket.socket, uvicorn.Server]:
+    """A server of these routes that has its port but does not run yet."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    app = FastAPI()
+    app.include_router(router)
+    options = {"ws": "websockets-sansio", "ws_max_size": MESSAGE_BYTES, "lifespan": "off"}
+    return listener, uvicorn.Server(uvicorn.Config(app, log_level="warning", **options))
 
 
 if __name__ == "__main__":

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from economics.units import neuro
 from node.chain.escrow import RequestState
 from tests.payment.conftest import Accounts, Market
 from tests.payment.scripted import token_of
 
-pytestmark = pytest.mark.process
 
-
-def test_a_paid_answer_settles_to_the_wei(market: Market) -> None:
-    uri = market.server().uri
+def test_a_paid_answer_settles_to_the_wei(market: Market, served: str) -> None:
     before, payer = Accounts.of(market), market.payer()
-    record = market.asked(uri, tokens=18)
+    record = market.asked(served, tokens=18)
     assert Accounts.of(market) == before, "a quote costs nothing"
     payer.open(record)
     quote = record.quote

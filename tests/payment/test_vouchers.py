@@ -12,14 +12,11 @@ from node.errors import RevertError
 from tests.payment.conftest import Accounts, Market
 from tests.payment.driver import driving
 
-pytestmark = pytest.mark.process
 
-
-def test_a_lower_or_repeated_voucher_buys_nothing_and_replaces_nothing(market: Market) -> None:
-    server = market.server()
-    record = market.asked(server.uri, tokens=40)
+def test_a_lower_or_repeated_voucher_buys_nothing_and_replaces_nothing(market: Market, served: str) -> None:
+    record = market.asked(served, tokens=40)
     market.payer().open(record)
-    with driving(market, server.uri, record) as driver:
+    with driving(market, served, record) as driver:
         driver.take(CREDIT_TOKENS)
         driver.pay(8)
         driver.take(8 + CREDIT_TOKENS)
@@ -31,12 +28,11 @@ def test_a_lower_or_repeated_voucher_buys_nothing_and_replaces_nothing(market: M
 
 
 @pytest.mark.parametrize("kind", ["stranger", "request", "chain", "escrow", "high s", "junk", "unsent"])
-def test_a_bad_voucher_ends_the_answer_and_pays_nothing_more(market: Market, kind: str) -> None:
-    server = market.server()
-    record = market.asked(server.uri, tokens=40)
+def test_a_bad_voucher_ends_the_answer_and_pays_nothing_more(market: Market, served: str, kind: str) -> None:
+    record = market.asked(served, tokens=40)
     payer = market.payer()
     payer.open(record)
-    with driving(market, server.uri, record) as driver:
+    with driving(market, served, record) as driver:
         driver.take(CREDIT_TOKENS)
         driver.pay(4)
         driver.take(4 + CREDIT_TOKENS)
@@ -57,9 +53,8 @@ def test_a_bad_voucher_ends_the_answer_and_pays_nothing_more(market: Market, kin
     assert (view.state, view.tokens) == (RequestState.SETTLED, 4)
 
 
-def test_a_voucher_settles_once_only(market: Market) -> None:
-    server = market.server()
-    record = market.asked(server.uri)
+def test_a_voucher_settles_once_only(market: Market, served: str) -> None:
+    record = market.asked(served)
     payer = market.payer()
     payer.open(record)
     "".join(payer.answer(record))
@@ -73,13 +68,12 @@ def test_a_voucher_settles_once_only(market: Market) -> None:
 
 
 @pytest.mark.parametrize("index", [1, 3])
-def test_nobody_settles_a_server_s_answer_with_an_older_voucher(market: Market, index: int) -> None:
+def test_nobody_settles_a_server_s_answer_with_an_older_voucher(market: Market, served: str, index: int) -> None:
     """A payer could else end its request with a voucher for nothing while the newest is on its way."""
-    server = market.server()
-    record = market.asked(server.uri, tokens=40)
+    record = market.asked(served, tokens=40)
     payer = market.payer()
     payer.open(record)
-    with driving(market, server.uri, record) as driver:
+    with driving(market, served, record) as driver:
         driver.take(CREDIT_TOKENS)
         driver.pay(8)
         driver.take(8 + CREDIT_TOKENS)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -89,6 +93,24 @@ class Journal:
             many = f"{len(found)} requests begin" if found else "no request of this wallet begins"
             raise RequestFileError(f"There {many} with {request[:66]}.", "`ponw escrow requests` lists them.")
         return self._read(found[0])
+
+    @contextmanager
+    def hold(self, record: Record) -> Iterator[None]:
+        """Keep other processes from ending the request while the block runs; a crash lets go of it too.
+
+        Raises:
+            RequestFileError: another process holds it. DiskError.
+        """
+        paths.private_folder(self._folder)
+        handle = os.open(self._folder / f"{record.request}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            words = f"Request {record.request[:18]} is being answered in another process."
+            raise RequestFileError(words, "Wait for that, or end it first.") from error
+        finally:
+            os.close(handle)
 
     def all(self) -> list[Record]:
         """Every record, by id. Raises RequestFileError, DiskError."""
