@@ -40,7 +40,7 @@ def main(home: str, rpc: str, escrow: str, contracts: str, key: str) -> None:
 
 def listening(router: APIRouter) -> tuple[socket.socket, uvicorn.Server]:
     """A server of these routes that has its port but does not run yet."""
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # or asyncio leaves the delay of small packets on
     listener.bind(("127.0.0.1", 0))
     app = FastAPI()
     app.include_router(router)
