@@ -19,6 +19,7 @@ from economics.units import neuro
 from node.chain import artifacts
 from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow, RequestState
+from node.inference.paid.desk import Holders
 from node.inference.paid.journal import Journal, Record
 from node.inference.paid.payer import Payer
 from node.inference.paid.routes import paid_routes
@@ -89,25 +90,29 @@ class Market:
         contracts = self.contracts(index)
         return Payer(contracts, InferenceEscrow(contracts.client, self.address), Journal(self.home / f"payer{index}"))
 
+    def command(self, module: str, home: Path, index: int, *words: str) -> list[str]:
+        """A program of the tests with the home and key of account `index`."""
+        deployment = self.home / "contracts.json"
+        self.network.deployment.save(deployment)
+        places = (str(home), self.network.running.rpc_url, self.address, str(deployment))
+        key = self.network.accounts[index].key.hex()
+        return [sys.executable, "-m", f"tests.payment.{module}", *places, key, *words]
+
     def server(self) -> ServerProcess:
         home = self.home / "server"
         home.mkdir(mode=0o700)
-        deployment = home / "contracts.json"
-        self.network.deployment.save(deployment)
-        words = [str(home), self.network.running.rpc_url, self.address, str(deployment)]
-        key = self.network.accounts[2].key.hex()
-        server = ServerProcess([sys.executable, "-m", "tests.payment.serving", *words, key], home)
+        server = ServerProcess(self.command("serving", home, 2), home)
         server.start()
         self.servers.append(server)
         return server
 
     @contextmanager
-    def local_server(self) -> Iterator[str]:
+    def local_server(self, holders: Holders | None = None) -> Iterator[str]:
         """The same server in a thread of this process, where nobody is to be killed: its address."""
         contracts, escrow = self.contracts(2), self.escrow(2)
         with (
             Store.open(self.home / "server") as store,
-            paid_routes(ScriptedAnswerer(), store, contracts, escrow) as router,
+            paid_routes(ScriptedAnswerer(), store, contracts, escrow, holders) as router,
         ):
             listener, server = listening(router)
             thread = threading.Thread(target=server.run, args=([listener],))

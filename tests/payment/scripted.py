@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from node.data import tokens
 from node.inference.paid.seam import Draw, Piece, ServedModel
 
-MODEL = ServedModel(b"\x0a" * 32, 1, 1, stop_at_eos=True, context=512, layers=4, tier=2)
+MODEL = ServedModel(b"\x0a" * 32, 0, 1, stop_at_eos=True, context=512, layers=4, tier=2)
 
 
 def token_of(seed: bytes, index: int) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from economics.constants import CREDIT_TOKENS, PROGRESS_TIME, SETTLE_TIME
-from economics.units import neuro
 from node.chain.escrow import RequestState
 from node.inference.paid.closing import Closer
 from node.inference.paid.journal import Journal, Step
-from tests.payment.conftest import Accounts, Market
+from tests.payment.conftest import ROOT, Accounts, Market
 from tests.payment.driver import driving
 
 pytestmark = pytest.mark.process
@@ -77,20 +78,29 @@ def test_a_restarted_server_releases_what_it_never_was_paid_for(market: Market) 
     assert Accounts.of(market).server_credit == 0
 
 
-def test_kill_of_the_payer_leaves_the_server_exactly_what_vouchers_cover(market: Market) -> None:
-    server, payer = market.server(), market.payer()
-    record = market.asked(server.uri, tokens=40)
+def test_kill_9_of_the_payer_leaves_the_server_exactly_what_vouchers_cover(market: Market, served: str) -> None:
+    payer = market.payer()
+    record = market.asked(served, tokens=40)
     payer.open(record)
-    with driving(market, server.uri, record) as driver:
-        driver.take(CREDIT_TOKENS)
-        driver.pay(4)
-        driver.take(4 + CREDIT_TOKENS)
+    command = market.command("paying", market.home / "payer1", 1, record.request)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(10):
+            assert process.stdout.readline()
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert process.stdout.readline()  # token 11 is there: the vouchers for 4 and 8 are sent, the next is not due
+        process.kill()
     market.await_over(record)
     view = market.escrow(0).request_of(record.id)
-    assert (view.state, view.tokens) == (RequestState.SETTLED, 4)
-    assert Accounts.of(market).wallet == neuro(100) - record.quote.most
-    restarted = Closer(payer.contracts, payer.escrow, payer.journal)
-    assert restarted.step(payer.journal.load(record.request)).over
+    assert (view.state, view.tokens) == (RequestState.SETTLED, 8)
+    after, most, paid = Accounts.of(market), record.quote.most, 8 * record.quote.price
+    assert after.server_credit + after.deposit + paid * 5 // 100 == most
+    assert most - paid <= after.deposit < most - paid + 4, "the rest, and the remainder of rounding"
+    again = payer.journal.load(record.request)
+    assert again.tokens == 8
+    assert Closer(payer.contracts, payer.escrow, payer.journal).step(again).over
 
 
 def test_a_payer_that_cancels_mid_stream_pays_every_voucher(market: Market) -> None:

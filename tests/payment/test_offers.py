@@ -102,7 +102,11 @@ LIES: dict[str, tuple[Callable[[Market, Offer], Offer], str]] = {
     "signer": (lambda m, o: signed(m, o, signer=m.network.accounts[2].address), "another payer"),
     "tokens": (lambda m, o: signed(m, o, max_tokens=4096), "another payer"),
     "task": (lambda m, o: signed(m, o, task=b"\x07" * 32), "another question"),
-    "prompt": (lambda m, o: o.model_copy(update={"prompt_ids": [1, 2, 3]}), "another question"),
+    "prompt": (lambda m, o: o.model_copy(update={"prompt_ids": [1, 2, 3]}), "another prompt"),
+    "vocabulary": (
+        lambda m, o: o.model_copy(update={"served": o.served.model_copy(update={"vocabulary": 1})}),
+        "another question",
+    ),
     "model": (
         lambda m, o: o.model_copy(update={"served": o.served.model_copy(update={"model_root": "0x" + "00" * 32})}),
         "another question",

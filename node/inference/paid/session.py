@@ -107,7 +107,7 @@ class Session:
         reason = self._over or self._generation.reason
         self._ended = True
         await _send(socket, End(reason=reason, tokens=self._sent, text=self._generation.tail))
-        if reason in ("cancelled", "failed") or self._ledger.tokens >= self._sent:
+        if reason == "cancelled" or self._ledger.tokens >= self._sent:
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(self._paid.wait(), self._patience)

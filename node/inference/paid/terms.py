@@ -13,6 +13,7 @@ from node.inference.paid.desk import task_of
 from node.inference.paid.errors import OfferError
 from node.inference.paid.messages import Asked, Offer, unhex
 from node.inference.paid.pricing import Pricing, price_of
+from node.inference.paid.prompts import Encode, byte_ids
 
 VALID_SECONDS_MAX = 3_600
 """A quote that can be opened for longer than this binds a price nobody can know today."""
@@ -21,10 +22,12 @@ _HINT = "Nothing was paid; use another server."
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the payer accepts: the most in wei for the whole answer, and who is to answer (None: whoever signs)."""
+    """What the payer accepts: the most in wei for the whole answer, and who is to answer (None: whoever signs);
+    `encode` gives the prompt's tokens, as far as the vocabulary is known here."""
 
     max_fee: int
     server: str | None = None
+    encode: Encode = byte_ids
 
 
 def check_offer(contracts: Contracts, escrow: InferenceEscrow, asked: Asked, offer: Offer, terms: Terms) -> Quote:
@@ -34,7 +37,7 @@ def check_offer(contracts: Contracts, escrow: InferenceEscrow, asked: Asked, off
         OfferError: it is not; says which field. RpcError: the chain does not answer.
     """
     quote = _signed(escrow, offer)
-    _same_question(asked, offer, quote)
+    _same_question(asked, offer, quote, terms.encode)
     _in_time(contracts, quote)
     if terms.server is not None and quote.server != terms.server:
         raise OfferError(f"The quote is by {quote.server} and not by {terms.server}.", _HINT)
@@ -61,9 +64,12 @@ def _signed(escrow: InferenceEscrow, offer: Offer) -> Quote:
     return quote
 
 
-def _same_question(asked: Asked, offer: Offer, quote: Quote) -> None:
+def _same_question(asked: Asked, offer: Offer, quote: Quote, encode: Encode) -> None:
     if (quote.payer, quote.signer, quote.max_tokens) != (asked.payer, asked.signer, asked.max_tokens):
         raise OfferError("The quote is for another payer, signer or number of tokens.", _HINT)
+    prompt = encode(asked.prompt, offer.served.vocabulary)
+    if prompt is not None and list(prompt) != offer.prompt_ids:
+        raise OfferError("The server reads another prompt than was asked.", _HINT)
     try:
         task = task_of(asked, offer.served, offer.prompt_ids)
     except CommitmentError as error:
