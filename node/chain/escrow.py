@@ -24,7 +24,7 @@ from node.chain.client import ChainClient
 from node.chain.contracts import PERMIT_SECONDS, NeuroToken, _Wrapper
 from node.chain.deployment import Deployment
 from node.chain.units import format_units
-from node.errors import ContractsError, PonwError
+from node.errors import PonwError
 
 SIGNATURE_BYTES = 65
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -236,12 +236,9 @@ class InferenceEscrow(_Wrapper):
         """The escrow of a deployment.
 
         Raises:
-            ContractsError: the deployment has none, or there is no code at its address.
+            ContractsError: there is no code at its address.
         """
-        address = getattr(deployment.addresses, "escrow", None)
-        if address is None:
-            raise ContractsError("This network takes no payment for answers.", "Get its newest deployment file.")
-        return cls(client, address)
+        return cls(client, deployment.addresses.escrow)
 
     def __init__(self, client: ChainClient, address: str) -> None:
         super().__init__(client, address)

@@ -14,15 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from economics.constants import PROGRESS_TIME, SETTLE_TIME
 from economics.units import neuro
-from node.chain import artifacts
 from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow, RequestState
 from node.inference.paid.desk import Holders
 from node.inference.paid.journal import Journal, Record
 from node.inference.paid.payer import Payer
 from node.inference.paid.routes import paid_routes
+from node.inference.paid.seam import Answerer
 from node.inference.paid.terms import Terms
 from node.storage.store import Store
 from tests.conftest import Network
@@ -98,21 +97,21 @@ class Market:
         key = self.network.accounts[index].key.hex()
         return [sys.executable, "-m", f"tests.payment.{module}", *places, key, *words]
 
-    def server(self) -> ServerProcess:
+    def server(self, *words: str) -> ServerProcess:
         home = self.home / "server"
         home.mkdir(mode=0o700)
-        server = ServerProcess(self.command("serving", home, 2), home)
+        server = ServerProcess(self.command("serving", home, 2, *words), home)
         server.start()
         self.servers.append(server)
         return server
 
     @contextmanager
-    def local_server(self, holders: Holders | None = None) -> Iterator[str]:
+    def local_server(self, holders: Holders | None = None, answerer: Answerer | None = None) -> Iterator[str]:
         """The same server in a thread of this process, where nobody is to be killed: its address."""
         contracts, escrow = self.contracts(2), self.escrow(2)
         with (
             Store.open(self.home / "server") as store,
-            paid_routes(ScriptedAnswerer(), store, contracts, escrow, holders) as router,
+            paid_routes(answerer or ScriptedAnswerer(), store, contracts, escrow, holders) as router,
         ):
             listener, server = listening(router)
             thread = threading.Thread(target=server.run, args=([listener],))
@@ -171,12 +170,9 @@ def served(market: Market) -> Iterator[str]:
 
 @pytest.fixture
 def market(network: Network, tmp_path: Path) -> Iterator[Market]:
-    """A fresh escrow; the payer holds 100 NEURO."""
+    """The network's escrow; the payer holds 100 NEURO."""
     bank = network.contracts(network.accounts[0])
-    artifact = artifacts.load("InferenceEscrow")
-    created = bank.client.web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-    constructor = created.constructor(bank.token.address, int(PROGRESS_TIME), int(SETTLE_TIME))
-    market = Market(network, bank.client.create(constructor, "deploy InferenceEscrow"), tmp_path)
+    market = Market(network, network.deployment.addresses.escrow, tmp_path)
     bank.token.transfer(network.accounts[1].address, neuro(100))
     yield market
     for server in market.servers:

@@ -18,10 +18,10 @@ def token_of(seed: bytes, index: int) -> int:
 
 
 class ScriptedGeneration:
-    """Waits for allowance between any two tokens, as the real one does."""
+    """Waits for allowance between any two tokens, as the real one does; for ever before token number `hang`."""
 
-    def __init__(self, seed: bytes, max_tokens: int) -> None:
-        self._seed, self._most = seed, max_tokens
+    def __init__(self, seed: bytes, max_tokens: int, hang: int | None = None) -> None:
+        self._seed, self._most, self._hang = seed, max_tokens, hang
         self._allowed, self._stopped = 0, False
         self._changed = asyncio.Event()
         self.reason = "length"
@@ -29,7 +29,7 @@ class ScriptedGeneration:
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
         for index in range(self._most):
-            while index >= self._allowed and not self._stopped:
+            while (index >= self._allowed or index == self._hang) and not self._stopped:
                 self._changed.clear()
                 await self._changed.wait()
             if self._stopped:
@@ -50,8 +50,8 @@ class ScriptedGeneration:
 class ScriptedAnswerer:
     """Any prompt, one model."""
 
-    def __init__(self, model: ServedModel = MODEL) -> None:
-        self.model = model
+    def __init__(self, model: ServedModel = MODEL, hang: int | None = None) -> None:
+        self.model, self._hang = model, hang
 
     def served(self) -> ServedModel:
         return self.model
@@ -63,4 +63,4 @@ class ScriptedAnswerer:
         return 2, 8
 
     def answer(self, prompt: Sequence[int], draw: Draw, max_tokens: int) -> ScriptedGeneration:
-        return ScriptedGeneration(draw.seed, max_tokens)
+        return ScriptedGeneration(draw.seed, max_tokens, self._hang)

@@ -1,6 +1,7 @@
 """A server process for tests about money: the real routes, settler, store and chain; scripted tokens.
 
-Run as `python -m tests.payment.serving HOME RPC ESCROW CONTRACTS KEY`; prints its port when it listens.
+Run as `python -m tests.payment.serving HOME RPC ESCROW CONTRACTS KEY [TOKENS AFTER WHICH IT HANGS]`; prints its port
+when it listens.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from node.storage.store import Store
 from tests.payment.scripted import ScriptedAnswerer
 
 
-def main(home: str, rpc: str, escrow: str, contracts: str, key: str) -> None:
+def main(home: str, rpc: str, escrow: str, contracts: str, key: str, hang: str = "") -> None:
     logs.configure("info", False)
     client = ChainClient(RetryingProvider(rpc, 20), Account.from_key(key), receipt_timeout=20)
     deployed = Contracts.at(client, Deployment.load(Path(contracts)))
+    answerer = ScriptedAnswerer(hang=int(hang) if hang else None)
     with (
         Store.open(Path(home)) as store,
-        paid_routes(ScriptedAnswerer(), store, deployed, InferenceEscrow(client, escrow)) as router,
+        paid_routes(answerer, store, deployed, InferenceEscrow(client, escrow)) as router,
     ):
         listener, server = listening(router)
         print(listener.getsockname()[1], flush=True)

@@ -98,9 +98,10 @@ def test_a_lying_server_gets_vouchers_for_nothing_more_than_it_sent(market: Mark
 
 
 def test_other_tokens_than_the_model_s_are_found_by_recomputing() -> None:
-    assert compare([1, 2, 3], [1, 2, 3]).matches
-    assert compare([1, 2], [1, 2, 3]).matches, "an answer that its payer stopped"
-    assert not compare([1, 2, 4], [1, 2, 3]).matches
-    assert not compare([1, 2, 3], [1, 2]).matches, "the model would have ended"
+    assert compare([1, 2, 3], [1, 2, 3], ended=True).matches
+    assert compare([1, 2], [1, 2, 3], ended=False).matches, "an answer that its payer stopped"
+    assert not compare([1, 2], [1, 2, 3], ended=True).matches, "the model had more to say"
+    assert not compare([1, 2, 4], [1, 2, 3], ended=True).matches
+    assert not compare([1, 2, 3], [1, 2], ended=False).matches, "the model would have ended"
     with pytest.raises(AnswerError, match="token 2 is 4 and should be 3"):
-        compare([1, 2, 4], [1, 2, 3]).require()
+        compare([1, 2, 4], [1, 2, 3], ended=True).require()

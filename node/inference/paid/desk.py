@@ -62,7 +62,8 @@ class Desk:
 
     def price(self) -> PriceMessage:
         """What a token costs now, and why."""
-        busy, slots = self.answerer.load()
+        waiting, slots = self.answerer.load()
+        busy = min(waiting, slots)
         finals = self._contracts.registry.record_of(self._address).finals
         pricing = Pricing(busy, slots, self.answerer.served().tier, finals)
         return PriceMessage(price=str(price_of(pricing)), busy=busy, slots=slots, tier=pricing.tier, finals=finals)

@@ -33,7 +33,8 @@ class Step(StrEnum):
 
 
 class Record(BaseModel):
-    """One request. `tokens` is the highest voucher that was ever signed; `ids` are the tokens received so far."""
+    """One request. `tokens` is the highest voucher that was ever signed; `ids` are the tokens received so far, `reason`
+    is why the server says that no more come."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,6 +49,7 @@ class Record(BaseModel):
     tokens: Tokens = 0
     ids: Annotated[list[Id], Field(max_length=ANSWER_TOKENS)] = []
     text: str = ""
+    reason: str = ""
     outcome: str = ""
 
     @property

@@ -159,7 +159,7 @@ class Payer:
         if end.tokens != len(record.ids):
             raise AnswerError(f"The server counts {end.tokens} tokens, but sent {len(record.ids)}.", _RESUME)
         record.text += end.text
-        record.outcome = end.reason
+        record.reason = end.reason
         if record.tokens == len(record.ids):
             self.journal.save(record)
             return
