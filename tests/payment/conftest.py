@@ -14,15 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from consensus.arithmetic import choose_engine
+from consensus.inference.decoding import Definition
 from economics.units import neuro
 from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow, RequestState
+from node.inference.model import Model, load_model
 from node.inference.paid.desk import Holders
 from node.inference.paid.journal import Journal, Record
 from node.inference.paid.payer import Payer
 from node.inference.paid.routes import paid_routes
 from node.inference.paid.seam import Answerer
 from node.inference.paid.terms import Terms
+from node.inference.service import InferenceService
 from node.storage.store import Store
 from tests.conftest import Network
 from tests.payment.scripted import ScriptedAnswerer
@@ -159,6 +163,20 @@ class Accounts:
             token.balance_of(escrow.address),
             token.total_supply(),
         )
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The model that a network starts with."""
+    return load_model("tiny")
+
+
+@pytest.fixture
+def service(model: Model) -> Iterator[InferenceService]:
+    """It, ready to answer."""
+    service = InferenceService(model, Definition(model.config, model.weights, 4, choose_engine(threads=1)))
+    yield service
+    service.close(drain=False)
 
 
 @pytest.fixture

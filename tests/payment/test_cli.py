@@ -20,7 +20,9 @@ from node.cli.app import app
 from node.cli.context import CliState
 from node.config import ENV_PREFIX
 from node.errors import ExitCode, PonwError
+from node.inference.service import InferenceService
 from tests.payment.conftest import ROOT, Market
+from tests.payment.test_real_model import Lying
 
 pytestmark = pytest.mark.process
 Ponw = Callable[..., subprocess.CompletedProcess[str]]
@@ -78,6 +80,17 @@ def test_an_answer_as_json(served: str, ponw: Ponw) -> None:
     assert document["paid_tokens"] == len(document["tokens"]) == 6
     assert document["paid_wei"] == 6 * document["price_wei"] == document["locked_wei"]
     assert len(document["text"]) == 6
+
+
+@pytest.mark.parametrize("honest", [True, False], ids=["honest", "lying"])
+def test_verify_recomputes_with_the_model_of_this_home(
+    market: Market, service: InferenceService, ponw: Ponw, honest: bool
+) -> None:
+    with market.local_server(answerer=service if honest else Lying(service)) as uri:
+        words = ("--server", uri, "--max-tokens", "12", "--max-fee", FEE, "--verify", "--yes")
+        shown = ponw("infer", "It was the best of times", *words)
+        assert shown.returncode == (0 if honest else ExitCode.PEER), shown.stderr
+        assert ("Recomputed: all 12 tokens" if honest else "token 9 is") in shown.stderr
 
 
 def test_a_fee_above_the_limit_opens_nothing(served: str, ponw: Ponw) -> None:

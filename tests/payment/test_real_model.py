@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
-from consensus.arithmetic import choose_engine
-from consensus.inference.decoding import Definition
-from node.inference.model import Model, load_model
+from node.inference.model import Model
 from node.inference.paid.journal import Record
 from node.inference.paid.messages import Asked
 from node.inference.paid.seam import Draw, Piece
@@ -18,18 +16,6 @@ from node.inference.service import InferenceService
 from tests.payment.conftest import TERMS, Market
 
 TOKENS = 24
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return load_model("tiny")
-
-
-@pytest.fixture
-def service(model: Model) -> Iterator[InferenceService]:
-    service = InferenceService(model, Definition(model.config, model.weights, 4, choose_engine(threads=1)))
-    yield service
-    service.close(drain=False)
 
 
 class Lying:

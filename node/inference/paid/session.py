@@ -82,7 +82,8 @@ class Session:
 
     def cancelled(self) -> None:
         """The request is no longer open on chain: stop at once. Any thread."""
-        self._loop.call_soon_threadsafe(self._finish, "cancelled")
+        with suppress(RuntimeError):  # the loop is closed: the server is down and nothing flows
+            self._loop.call_soon_threadsafe(self._finish, "cancelled")
 
     async def run(self, socket: WebSocket) -> None:
         """Serve until the answer is over and paid, or the payer is gone, silent or lying."""
