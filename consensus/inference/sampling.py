@@ -41,19 +41,19 @@ class Settings:
 
     temperature_milli: int
     top_p_bps: int
-    seed: bytes
+    draw_seed: bytes
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature_milli <= MAX_TEMPERATURE_MILLI:
             raise InferenceError(f"the temperature is {self.temperature_milli} thousandths", "Use 0 to 1000000.")
         if not 1 <= self.top_p_bps <= TOP_P_ALL:
             raise InferenceError(f"top_p is {self.top_p_bps} basis points", "Use 1 to 10000.")
-        if len(self.seed) != HASH_BYTES:
-            raise InferenceError(f"a seed has {len(self.seed)} bytes, not {HASH_BYTES}")
+        if len(self.draw_seed) != HASH_BYTES:
+            raise InferenceError(f"a seed has {len(self.draw_seed)} bytes, not {HASH_BYTES}")
 
     def choice(self, index: int) -> Choice:
         """How token `index` (from 0) of the answer is chosen."""
-        number = draw(self.seed, index) if self.temperature_milli else 0
+        number = draw(self.draw_seed, index) if self.temperature_milli else 0
         return Choice(multiplier(self.temperature_milli), self.top_p_bps, number)
 
 
