@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from consensus.errors import InferenceError
 from consensus.inference.answer import check_request
-from consensus.inference.decoding import PROGRAM, Decoder
+from consensus.inference.decoding import PROGRAM, Decoder, Row
 from consensus.inference.sampling import Settings
 from economics.constants import TIER_LIMITS
 from node.inference.batcher import Batcher
@@ -95,3 +95,13 @@ class InferenceService:
     def close(self, drain: bool = True) -> None:
         """Take no more requests; end those under way (`drain`) or stop them."""
         self._batcher.close(drain)
+
+
+def step_ms(decoder: Decoder, clock: Callable[[], float], steps: int = 8) -> float:
+    """Milliseconds of one step of one sequence, the best of `steps`; before the decoder serves."""
+    best = float("inf")
+    for place in range(min(steps, decoder.config.seq_len)):
+        began = clock()
+        decoder.step([Row(0, place, 0, Settings(0, 10_000, bytes(32)).choice(0))])
+        best = min(best, clock() - began)
+    return best * 1000
