@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts snapshots test-python test-install bench-exact bench-dispute attack-dispute test-softfloat slither prove lint lock clean
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute attack-dispute test-softfloat slither prove lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -23,8 +23,14 @@ demo: $(STAMPS)/package $(STAMPS)/npm ## a network of three honest nodes and two
 
 test: test-contracts test-python ## every test
 
-test-contracts: $(STAMPS)/contracts
-	forge test --gas-snapshot-check=true --gas-snapshot-emit=false
+test-contracts: $(STAMPS)/contracts  # where CI is set: 512 runs of a fuzz test, 256 sequences of 64 calls of an invariant
+	$(if $(CI),FOUNDRY_PROFILE=ci) forge test --gas-snapshot-check=true --gas-snapshot-emit=false
+
+attacks: $(STAMPS)/python $(STAMPS)/contracts ## every attack on the contracts by name, one line each
+	$(BIN)/python tools/attacks.py
+
+gas: $(STAMPS)/contracts ## gas of every verb against contracts/snapshots; fails where one has changed
+	forge test --match-contract Gas --gas-snapshot-check=true --gas-snapshot-emit=false
 
 snapshots: $(STAMPS)/contracts ## write the gas figures in contracts/snapshots anew
 	forge test --gas-snapshot-check=false

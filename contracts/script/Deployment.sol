@@ -43,8 +43,8 @@ abstract contract Deployment {
         address emission = vm.computeCreateAddress(deployer, nonce + 2);
         address registry = vm.computeCreateAddress(deployer, nonce + 3);
         s.token = new NeuroToken(emission, c.genesisHolder, c.genesisSupply, c.supplyCap);
-        s.staking = new Staking(s.token, registry, c.minimumStake, c.thawPeriod);
-        s.emission = new Emission(s.token, registry, c.schedule);
+        s.staking = new Staking(s.token, registry, address(0), c.minimumStake, c.thawPeriod);
+        s.emission = new Emission(s.token, registry, address(0), c.schedule);
         if (c.extension != 0) c.parameters.judge = vm.computeCreateAddress(deployer, nonce + 5);
         s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);
         if (c.extension != 0) {

@@ -43,7 +43,9 @@ interface IVocabulary {
     }
 
     /// @notice Version `version` is the target; merges as in {Change}.
-    event Activated(uint16 indexed version, uint16 indexed parent, address indexed proposer, bytes32 root, bytes merges);
+    event Activated(
+        uint16 indexed version, uint16 indexed parent, address indexed proposer, bytes32 root, bytes merges
+    );
     /// @notice An emergency vote has taken `version` back; `parent` is the target again.
     event RolledBack(uint16 indexed version, uint16 indexed parent);
     /// @notice Rounds run in `version` from now on.
@@ -88,7 +90,5 @@ interface IVocabulary {
     function rollback(uint16 version) external;
     /// @notice What the next round runs. Registry only.
     /// @param stepped Whether the round before ended with an outer step: only then has a transition taken place.
-    function enter(bool stepped)
-        external
-        returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot);
+    function enter(bool stepped) external returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot);
 }

@@ -111,6 +111,12 @@ contract Handler is Fixture {
         _count(this.collectReward.selector);
     }
 
+    function delegate(uint256 who, uint256 to) external {
+        vm.prank(_actor(who));
+        staking.delegate(_actor(to));
+        _count(this.delegate.selector);
+    }
+
     // --- rounds ---
 
     function openRound() external {
