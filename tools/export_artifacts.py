@@ -24,6 +24,7 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "WorkRegistry": ("Judge", "Staking", "Emission", "NeuroToken"),
     "Scalar": (),
     "Judge": ("Scalar", "WorkRegistry", "Staking", "Emission", "NeuroToken"),
+    "InferenceEscrow": ("NeuroToken",),
 }
 
 AbiEntry = dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-CONTRACT_NAMES = ("NeuroToken", "Staking", "Emission", "WorkRegistry", "Scalar", "Judge")
+CONTRACT_NAMES = ("NeuroToken", "Staking", "Emission", "WorkRegistry", "Scalar", "Judge", "InferenceEscrow")
 """In order of deployment."""
 
 

@@ -122,6 +122,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "NotStaker": ("{caller} has less than the minimum stake.", "Stake first: `ponw stake add AMOUNT`."),
     "UriTooLong": ("The address has {length} bytes; at most 256 are taken.", "Set a shorter `public_uri`."),
     # InferenceEscrow
+    "BadTimes": ("A clock of the escrow is 0.", _DEPLOY),
     "InsufficientDeposit": (
         "Only {available:neuro} are deposited but {needed:neuro} are needed.",
         "Add to the deposit with `ponw escrow deposit AMOUNT`.",
@@ -130,7 +131,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "NotServer": ("{caller} is not the server of this request.", "Only its server may release it."),
     "BadSignature": ("The signature is not by {signer}.", "Ask the server for a new quote."),
     "QuoteExpired": ("The quote was valid until {validUntil:time}.", "Ask the server for a new quote."),
-    "WrongPayees": ("The quote names {count} payees, or one without layers.", "Ask another server for a quote."),
+    "WrongPayees": (
+        "The quote names {count} payees, or one that is nobody or holds nothing.",
+        "Ask another server for a quote.",
+    ),
     "WrongState": (
         "The request is not in the state that this needs, but {state:request}.",
         "See `ponw escrow requests` for where it stands.",

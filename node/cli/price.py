@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from economics.pricing import Pricing
 from node.chain.deployment import Deployment
 from node.chain.units import format_units
 from node.cli.context import Format, FormatOption, print_json, print_table
 from node.cli.session import read_contracts, settings_of
 from node.inference.paid.discovery import cheapest, named
-from node.inference.paid.pricing import Pricing, explain
+from node.inference.paid.pricing import explain
 
 app = typer.Typer(rich_markup_mode=None)
 

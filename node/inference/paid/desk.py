@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from eth_utils.address import to_checksum_address
 
 from consensus.inference.task import Task, prompt_root
+from economics.pricing import Pricing, token_price
 from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow, Payee, Quote, QuoteError, RequestState
 from node.inference.paid.errors import RefusalError
 from node.inference.paid.messages import Asked, Begin, Offer, PriceMessage, QuoteMessage, Served, unhex
-from node.inference.paid.pricing import Pricing, price_of
 from node.inference.paid.seam import Answerer, Draw, ServedModel
 
 QUOTE_SECONDS = 120
@@ -66,7 +66,7 @@ class Desk:
         busy = min(waiting, slots)
         finals = self._contracts.registry.record_of(self._address).finals
         pricing = Pricing(busy, slots, self.answerer.served().tier, finals)
-        return PriceMessage(price=str(price_of(pricing)), busy=busy, slots=slots, tier=pricing.tier, finals=finals)
+        return PriceMessage(price=str(token_price(pricing)), busy=busy, slots=slots, tier=pricing.tier, finals=finals)
 
     def offer(self, asked: Asked) -> Offer:
         """A signed quote for what is asked.

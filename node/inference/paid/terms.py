@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from consensus.errors import CommitmentError
 from economics.constants import REPUTATION_FULL
+from economics.pricing import Pricing, token_price
 from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow, Quote, QuoteError
 from node.chain.units import format_time, format_units
 from node.inference.paid.desk import task_of
 from node.inference.paid.errors import OfferError
 from node.inference.paid.messages import Asked, Offer, unhex
-from node.inference.paid.pricing import Pricing, price_of
 from node.inference.paid.prompts import Encode, byte_ids
 
 VALID_SECONDS_MAX = 3_600
@@ -102,6 +102,6 @@ def _price(contracts: Contracts, offer: Offer, quote: Quote) -> None:
         raise OfferError(f"The server claims {told.finals} final claims, but the chain counts {finals}.", _HINT)
     if not told.busy <= told.slots:
         raise OfferError("The server claims more work than it has places for.", _HINT)
-    ruled = price_of(Pricing(told.busy, told.slots, told.tier, told.finals))
+    ruled = token_price(Pricing(told.busy, told.slots, told.tier, told.finals))
     if quote.price != ruled or told.price != str(ruled):
         raise OfferError(f"The quote asks {quote.price} wei a token where the rule gives {ruled}.", _HINT)
