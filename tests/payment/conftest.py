@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,12 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from consensus.arithmetic import choose_engine
 from consensus.inference.decoding import Definition
 from economics.units import neuro
+from node import config, keys
+from node.chain.bootstrap import fund
 from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow, RequestState
+from node.cli.app import app
+from node.cli.context import CliState
+from node.config import ENV_PREFIX
+from node.errors import PonwError
 from node.inference.model import Model, load_model
 from node.inference.paid.desk import Holders
 from node.inference.paid.journal import Journal, Record
@@ -33,6 +41,7 @@ from tests.payment.scripted import ScriptedAnswerer
 from tests.payment.serving import listening
 
 PATIENCE_SECONDS = 60
+Ponw = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 TERMS = Terms(neuro(1))
 
@@ -177,6 +186,53 @@ def service(model: Model) -> Iterator[InferenceService]:
     service = InferenceService(model, Definition(model.config, model.weights, 4, choose_engine(threads=1)))
     yield service
     service.close(drain=False)
+
+
+def home_of(market: Market, home: Path) -> tuple[Path, str]:
+    """A home with settings for the network and a key that is funded: the folder and the address."""
+    home.mkdir(mode=0o700)
+    password = home / "password.txt"
+    password.write_text("correct horse")
+    password.chmod(0o600)
+    key = keys.create(home / "keystore", "correct horse", scrypt_n=2)
+    market.network.deployment.save(home / "contracts.json")
+    config.save(home, rpc_url=market.network.running.rpc_url, password_file=password, threads=1)
+    fund(market.contracts(0), [key.address])
+    return home, key.address
+
+
+def command(home: Path, *words: str) -> list[str]:
+    """`ponw` as a process of its own."""
+    return [sys.executable, "-m", "node.cli.app", "--home", str(home), *words]
+
+
+def environment() -> dict[str, str]:
+    """The environment without settings that would stand over a home's own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+
+
+@pytest.fixture
+def home(market: Market, tmp_path: Path) -> Path:
+    """The home of a payer with a funded key."""
+    return home_of(market, tmp_path / "home")[0]
+
+
+@pytest.fixture
+def ponw(home: Path, monkeypatch: pytest.MonkeyPatch) -> Ponw:
+    """Run a command of that home in this process, as `main` would: a known failure becomes a sentence and a code."""
+    for name in set(os.environ) - set(environment()):
+        monkeypatch.delenv(name)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        result = CliRunner().invoke(app, ["--home", str(home), *words], obj=CliState())
+        if isinstance(result.exception, PonwError):
+            error = result.exception
+            complaint = f"{result.stderr}error: {error.message} {error.hint}"
+            return subprocess.CompletedProcess(words, error.exit_code, result.stdout, complaint)
+        assert result.exit_code == 0, result.output
+        return subprocess.CompletedProcess(words, 0, result.stdout, result.stderr)
+
+    return run
 
 
 @pytest.fixture

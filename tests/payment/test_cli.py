@@ -3,63 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from economics.constants import PROGRESS_TIME, SETTLE_TIME
 from economics.units import neuro
-from node import config, keys
-from node.chain.bootstrap import fund
-from node.cli.app import app
-from node.cli.context import CliState
-from node.config import ENV_PREFIX
-from node.errors import ExitCode, PonwError
+from node.errors import ExitCode
 from node.inference.service import InferenceService
-from tests.payment.conftest import ROOT, Market
+from tests.payment.conftest import ROOT, Market, Ponw, command, environment
 from tests.payment.test_real_model import Lying
 
 pytestmark = pytest.mark.process
-Ponw = Callable[..., subprocess.CompletedProcess[str]]
 FEE = "0.05"
-
-
-@pytest.fixture
-def home(market: Market, tmp_path: Path) -> Path:
-    """A home with a funded key and settings for the network."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    password = home / "password.txt"
-    password.write_text("correct horse")
-    password.chmod(0o600)
-    key = keys.create(home / "keystore", "correct horse", scrypt_n=2)
-    market.network.deployment.save(home / "contracts.json")
-    config.save(home, rpc_url=market.network.running.rpc_url, password_file=password)
-    fund(market.contracts(0), [key.address])
-    return home
-
-
-@pytest.fixture
-def ponw(home: Path, monkeypatch: pytest.MonkeyPatch) -> Ponw:
-    """Run the command in this process, as `main` would: a known failure becomes a sentence and an exit code."""
-    for name in set(os.environ) - set(environment()):
-        monkeypatch.delenv(name)
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        result = CliRunner().invoke(app, ["--home", str(home), *words], obj=CliState())
-        if isinstance(result.exception, PonwError):
-            error = result.exception
-            complaint = f"{result.stderr}error: {error.message} {error.hint}"
-            return subprocess.CompletedProcess(words, error.exit_code, result.stdout, complaint)
-        assert result.exit_code == 0, result.output
-        return subprocess.CompletedProcess(words, 0, result.stdout, result.stderr)
-
-    return run
 
 
 def test_an_answer_is_paid_for_and_shown(market: Market, served: str, ponw: Ponw) -> None:
@@ -166,11 +123,3 @@ def test_resume_takes_back_what_a_dead_server_never_served(market: Market, home:
     assert "refunded: 4 tokens paid" in ponw("infer", "--resume", "--yes").stdout
     status = json.loads(ponw("escrow", "status", "--format", "json").stdout)
     assert status["deposit_wei"] >= 6 * request["price_wei"]
-
-
-def command(home: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "node.cli.app", "--home", str(home), *words]
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
