@@ -56,7 +56,7 @@ def measure(config: ModelConfig, rounds: int, threads: int) -> dict[str, Any]:
     """Both sides at one and at eight answers, in turns; medians of tokens a second."""
     weights = weights_of(config)
     native = NativeGenerator(config, weights)
-    decoder = choose_decoder(config, weights, AT_ONCE, threads)
+    decoder = choose_decoder(config, weights, AT_ONCE, threads, clock=time.perf_counter)
     service = InferenceService(model_of(config, weights, "bench"), decoder)
     sides: dict[str, Callable[[int], float]] = {
         "exact_b1": lambda seed: _exact(service, 1, seed),
