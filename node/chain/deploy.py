@@ -85,6 +85,7 @@ def deploy(client: ChainClient, network: NetworkParameters, genesis: Genesis, tr
         "WorkRegistry": (expected.staking, expected.emission, _values(parameters)),
         "Scalar": (expected.registry,),
         "Judge": (expected.registry, expected.scalar, network.response, network.extension),
+        "InferenceEscrow": (expected.token, network.progress, network.settle),
     }
     for name, address in zip(artifacts.CONTRACT_NAMES, expected.model_dump().values(), strict=True):
         artifact = artifacts.load(name)

@@ -28,6 +28,7 @@ class Addresses(BaseModel):
     registry: str = Field(pattern=HEX_ADDRESS)
     scalar: str = Field(pattern=HEX_ADDRESS)
     judge: str = Field(pattern=HEX_ADDRESS)
+    escrow: str = Field(pattern=HEX_ADDRESS)
 
 
 class _File(BaseModel):

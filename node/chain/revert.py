@@ -19,6 +19,8 @@ from node.errors import PonwError, RevertError
 
 ERROR_STRING = keccak(text="Error(string)")[:4]
 PANIC = keccak(text="Panic(uint256)")[:4]
+REQUEST_STATES = ("unknown", "open", "cancelled", "settled", "refunded")
+"""IInferenceEscrow.State in words."""
 TEXT_LIMIT = 300
 """Characters of a contract's own text that are shown."""
 
@@ -38,6 +40,8 @@ class _Argument:
             return format_time(self._value)
         if spec == "phase" and self._value in list(Phase):
             return Phase(self._value).name.lower().replace("_", " ")
+        if spec == "request" and self._value < len(REQUEST_STATES):
+            return REQUEST_STATES[self._value]
         return str(self._value)
 
 
