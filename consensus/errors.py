@@ -32,3 +32,7 @@ class OuterStepError(ConsensusError):
 
 class ProgramError(ConsensusError):
     """A step that is no program of the exact ops, or a program that does not hold together."""
+
+
+class VocabularyError(ConsensusError):
+    """Merges that make no vocabulary, or a change of it that does not hold together."""
