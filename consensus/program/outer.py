@@ -1,4 +1,4 @@
-"""The outer step of an architecture as a program, for a given number of final claims."""
+"""The outer step of an architecture as a program, for a given number of final claims and a change of the vocabulary."""
 
 from functools import cache
 
@@ -9,6 +9,17 @@ from consensus.model.config import ModelConfig
 from consensus.program.capture import capture
 from consensus.program.ops import Program
 from consensus.training.outer import mean_of, momentum_step
+from consensus.training.resize import TABLES, Change
+
+PARTS = ("weights", "velocity")
+
+
+@cache
+def resize_program(config: ModelConfig, change: Change) -> Program:
+    """Inputs and outputs: ``weights/NAME`` and ``velocity/NAME`` of embedding and head, which get their new shape."""
+    shapes = config.shapes()
+    given = {f"{part}/{name}": torch.empty(shapes[name]) for part in PARTS for name in TABLES}
+    return capture(lambda inputs: {name: change.table(t) for name, t in inputs.items()}, given)
 
 
 def update_name(number: int, name: str) -> str:
@@ -17,12 +28,13 @@ def update_name(number: int, name: str) -> str:
 
 
 @cache
-def outer_program(config: ModelConfig, updates: int) -> Program:
+def outer_program(config: ModelConfig, updates: int, change: Change | None = None) -> Program:
     """Inputs: ``weights/NAME`` and ``velocity/NAME`` (also outputs), ``update00000/NAME`` … and ``counts``, int64
-    [updates]: the integer weights of the updates."""
+    [updates]: the integer weights of the updates. With a ``change``, the resize program follows."""
+    if change is not None:
+        return outer_program(config, updates).then(resize_program(config, change))
     shapes = config.shapes()
-    parts = ("weights", "velocity")
-    given = {f"{part}/{name}": torch.empty(shape) for part in parts for name, shape in shapes.items()}
+    given = {f"{part}/{name}": torch.empty(shape) for part in PARTS for name, shape in shapes.items()}
     given |= {update_name(i, name): torch.empty(shape) for i in range(updates) for name, shape in shapes.items()}
     given["counts"] = torch.empty(updates, dtype=torch.int64)
 
