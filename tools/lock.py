@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,8 @@ def resolve(requirements: list[str]) -> str:
         subprocess.run([*pip, "install", "--quiet", *requirements], check=True)
         freeze = [*pip, "freeze", "--all", "--exclude", "pip"]
         frozen = subprocess.run(freeze, check=True, capture_output=True, text=True)
-    return frozen.stdout
+    # A local build's mark (torch's "+cpu") is no version that another index has.
+    return re.sub(r"\+\w+$", "", frozen.stdout, flags=re.MULTILINE)
 
 
 def main() -> int:
