@@ -111,6 +111,10 @@ class Round:
     final_set: bytes
     outer_node: str
     outer_deadline: int
+    version: int = 0
+    target: int = 0
+    program_hash: bytes = b""
+    data_root: bytes = b""
 
 
 @dataclass(frozen=True)
