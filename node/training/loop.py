@@ -336,7 +336,7 @@ class RoundLoop:
 
     def _measure(self, view: RoundView) -> None:
         root = self._p.contracts.registry.global_root()
-        shop = self._p.eras.after(view.info, bool(view.finals))
+        shop = self._p.eras.after(view.info, root != view.info.start_root)
         state = self._p.states.own(view.number + 1, root, shop.config.shapes())
         if state is not None:
             loss = shop.heldout_loss(state.weights)

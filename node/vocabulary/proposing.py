@@ -87,7 +87,7 @@ class Desk:
         return Draft(parent, tuple(merges), self._terms(parent, [merge.pair for merge in merges]))
 
     def checks(self, draft: Draft, root: bytes | None = None) -> Iterator[Check]:
-        """Every rule in turn, each recomputed; hashes only where the merges make a vocabulary. `root`: as the chain has it."""
+        """Every rule in turn, each recomputed; hashes only where the merges make a vocabulary. `root`: the chain's."""
         sound = True
         for check in self._rules(draft.parent, draft.merges):
             sound = sound and (check.passed or not check.rule.startswith(FORM))
