@@ -113,8 +113,7 @@ class Round:
     outer_deadline: int
     version: int = 0
     target: int = 0
-    program_hash: bytes = b""
-    data_root: bytes = b""
+    terms: bytes = bytes(32)
 
 
 @dataclass(frozen=True)

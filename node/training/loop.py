@@ -12,7 +12,7 @@ from consensus.commitments.trace import StepLeaf, loss_value
 from consensus.training.outer import GlobalState
 from economics.cohort import inner_steps
 from node.chain.contracts import Contracts
-from node.chain.types import ClaimState, Parameters, Phase, Round
+from node.chain.types import ClaimState, Parameters, Phase
 from node.config import Settings
 from node.dispute.watcher import Watcher
 from node.errors import FundsError, PeerError, PendingError, RevertError, RpcError
@@ -85,18 +85,18 @@ class Parts:
     def outer(self) -> OuterLoop:
         return self.fitted.tools.outer
 
-    def enter(self, info: Round) -> None:
+    def enter(self, view: RoundView) -> None:
         """Be fit for a round: nothing happens unless its version or target is another than the last one's.
 
         Raises:
             OtherVersionError: the chain runs something else than this node makes of it. ManifestError, ShardError,
             DiskError: the version's text cannot be built or read.
         """
-        shop = self.eras.of(info)
+        shop = self.eras.of(view.info)
         if shop is not self.fitted.workshop:
             self.fitted = self.fit(shop)
             self.audits.tools = self.fitted.tools
-        self.eras.check(info)
+        self.eras.check(view.info, view.terms)
 
 
 class RoundLoop:
@@ -164,7 +164,7 @@ class RoundLoop:
         if 0 < self._round < view.number:
             # Peers went on while this node was busy or away.
             before = self._p.ledger.look(self._round)
-            self._p.enter(before.info)
+            self._p.enter(before)
             self._p.records.sync(before)
             self._finish(before)
         if view.number:
@@ -191,7 +191,7 @@ class RoundLoop:
     def _enter(self, view: RoundView) -> None:
         """Change versions where the round has another one than the last: between two steps, without a stop."""
         p, before = self._p, self._p.workshop
-        p.enter(view.info)
+        p.enter(view)
         if p.workshop is not before:
             self._start = self._next = None
             log.info("vocabulary", version=view.info.version, target=view.info.target, rows=p.workshop.config.vocab)

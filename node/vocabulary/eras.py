@@ -50,8 +50,9 @@ class Eras:
         settled = info.target if stepped else info.version
         return self._shop(settled, settled)
 
-    def check(self, info: Round) -> None:
-        """Compare a round's terms with what this node runs in it: the text at once, the programs in the background.
+    def check(self, info: Round, terms: tuple[bytes, bytes]) -> None:
+        """Compare a round's terms (program hash, data root) with what this node runs in it: the text at once, the
+        programs in the background.
 
         Raises:
             OtherVersionError: the dataset has another root. What the background has found is in `failure`.
@@ -59,10 +60,12 @@ class Eras:
         key, shop = (info.version, info.target), self.of(info)
         if key == (0, 0) or key in self._checks:
             return  # the network's first terms were checked when the node started
-        if shop.dataset.root != info.data_root:
-            raise _other(info, "text", shop.dataset.root, info.data_root)
+        program_hash, data_root = terms
+        if shop.dataset.root != data_root:
+            raise _other(info, "text", shop.dataset.root, data_root)
         into = self._versions.upto(info.target)[info.target]
-        thread = threading.Thread(target=self._check, args=(info, shop, into), name="versions", daemon=True)
+        arguments = (info, shop, into, program_hash)
+        thread = threading.Thread(target=self._check, args=arguments, name="versions", daemon=True)
         self._checks[key] = thread
         thread.start()
 
@@ -73,13 +76,13 @@ class Eras:
         if self.failure is not None:
             raise self.failure
 
-    def _check(self, info: Round, shop: Workshop, into: Version) -> None:
+    def _check(self, info: Round, shop: Workshop, into: Version, program_hash: bytes) -> None:
         try:
             if into.number and info.target != info.version:
                 self._build(into)
             ours = suite_of(shop.config, shop.change).hash()
-            if ours != info.program_hash:
-                self.failure = _other(info, "program", ours, info.program_hash)
+            if ours != program_hash:
+                self.failure = _other(info, "program", ours, program_hash)
             log.info("programs checked", version=info.version, target=info.target, program=ours.hex())
         except (ConsensusError, PonwError) as error:
             self.failure = error if isinstance(error, PonwError) else OtherVersionError(error.message, error.hint)
