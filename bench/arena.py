@@ -29,6 +29,7 @@ from consensus.program.step import PARTS, schedule_row
 from consensus.training.batches import draw_offsets
 from consensus.training.optimizer import AdamW
 from consensus.training.outer import GlobalState, update_of, update_weight
+from consensus.training.resize import Change
 from economics.networks import DEVNET
 from economics.units import Seconds, neuro
 from node.chain import events, keeper
@@ -119,7 +120,8 @@ class Outcome:
 
 @dataclass
 class Arena:
-    """One network whose accounts 1 and on are staked; account 1 proves, account 2 challenges."""
+    """One network whose accounts 1 and on are staked; account 1 proves, account 2 challenges. ``change``: of the
+    vocabulary, that its rounds end with."""
 
     config: ModelConfig
     dataset: Dataset
@@ -128,6 +130,7 @@ class Arena:
     contracts: list[Contracts]
     start: GlobalState
     randomness: bytes = b""
+    change: Change | None = None
 
     @property
     def prover(self) -> Contracts:
@@ -312,28 +315,40 @@ def openings(story: Story, step: int) -> tuple[Opening, Opening]:
 
 @contextmanager
 def arena(
-    folder: Path, config: ModelConfig, dataset: Dataset, start: GlobalState, accounts: int = 4
+    folder: Path,
+    config: ModelConfig,
+    dataset: Dataset,
+    start: GlobalState,
+    accounts: int = 4,
+    change: Change | None = None,
 ) -> Iterator[Arena]:
     """A fresh network on a chain of its own."""
     chain = Devnet(folder, port=0, block_time=0, save_seconds=3600)
     running = chain.up()
     try:
-        yield on_chain(running, config, dataset, start, accounts)
+        yield on_chain(running, config, dataset, start, accounts, change)
     finally:
         chain.down()
 
 
-def on_chain(running: Running, config: ModelConfig, dataset: Dataset, start: GlobalState, accounts: int = 4) -> Arena:
+def on_chain(
+    running: Running,
+    config: ModelConfig,
+    dataset: Dataset,
+    start: GlobalState,
+    accounts: int = 4,
+    change: Change | None = None,
+) -> Arena:
     """A fresh network on a running chain; its accounts are staked and a round is open."""
     root = global_root(start.weights, start.velocity)
-    genesis = Genesis(suite_of(config).hash(), dataset.root, root, config.tokens_per_step, config.layers)
+    genesis = Genesis(suite_of(config, change).hash(), dataset.root, root, config.tokens_per_step, config.layers)
     deployer = ChainClient(RetryingProvider(running.rpc_url, 20), dev_accounts(1)[0])
     deployment = deploy(deployer, PATIENT, genesis, deployer.address)
     contracts = bind(running, deployment, accounts)
     for one in contracts[1:]:
         contracts[0].token.transfer(one.client.address, STAKE)
         one.staking.stake_with_permit(one.token, STAKE)
-    made = Arena(config, dataset, running, deployment, contracts, start)
+    made = Arena(config, dataset, running, deployment, contracts, start, change=change)
     made.open_round()
     return made
 

@@ -61,7 +61,7 @@ def inputs(arena: Arena, finals: Finals) -> dict[str, Tensor]:
 
 def outer_attacks(arena: Arena, draw: random.Random) -> Iterator[Attack]:
     """One flipped bit in every kind of op, and in every kind of input."""
-    program = program_of(arena.config, Stage.OUTER, FINALS)
+    program = program_of(arena.config, Stage.OUTER, FINALS, arena.change)
     story = arena.story(1)
     chosen = [draw.choice(ops) for kind, ops in by_kind(program).items() if kind is not Kind.INPUT]
     groups = {name.partition("/")[0]: at for name, at in program.inputs.items()}
@@ -85,7 +85,7 @@ def lie(arena: Arena, story: Story, watch: Watch) -> Outcome:
     number = registry.current_round()
     if registry.phase_of(number) is not Phase.OUTER:
         raise ValueError("the round does not wait for its outer step")
-    program, given = program_of(arena.config, Stage.OUTER, FINALS), inputs(arena, finals)
+    program, given = program_of(arena.config, Stage.OUTER, FINALS, arena.change), inputs(arena, finals)
     lying, right = Rerun(program, given, watch), Rerun(program, given)
     results = lying.results()
     weights, velocity = (
@@ -100,4 +100,5 @@ def lie(arena: Arena, story: Story, watch: Watch) -> Outcome:
     who = bytes.fromhex(arena.challenger.client.address[2:])
     dispute = Dispute(claim, who, 0, claim.start_root, root, final_set, 0, lying.trace.root)
     openings = (Opening.empty(), Opening(root, final_set, 0, ()))
-    return arena.play(Case(arena.config, dispute, FINALS), openings, Facts(right, finals=finals.claims), lying)
+    case, facts = Case(arena.config, dispute, FINALS, arena.change), Facts(right, finals=finals.claims)
+    return arena.play(case, openings, facts, lying)

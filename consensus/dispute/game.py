@@ -17,6 +17,7 @@ from consensus.program.outer import outer_program
 from consensus.program.step import step_program
 from consensus.program.suite import Suite, outer_leaves
 from consensus.program.update import update_program
+from consensus.training.resize import Change
 
 
 class Stage(IntEnum):
@@ -59,21 +60,23 @@ class Dispute:
 
 @dataclass(frozen=True)
 class Case:
-    """A dispute and its program. ``finals``: the number of final claims that an outer step sums up."""
+    """A dispute and its program. ``finals``: the number of final claims that an outer step sums up; ``change``: of the
+    vocabulary, that follows the round's outer step."""
 
     config: ModelConfig
     dispute: Dispute
     finals: int = 0
+    change: Change | None = None
 
     @cached_property
     def program(self) -> Program:
         """The program in question. Takes seconds the first time."""
-        return program_of(self.config, self.dispute.stage, self.finals)
+        return program_of(self.config, self.dispute.stage, self.finals, self.change)
 
     @cached_property
     def suite(self) -> Suite:
         """What the claim's program hash stands for. Raises ProgramError where the claim names another."""
-        suite = suite_of(self.config)
+        suite = suite_of(self.config, self.change)
         if suite.hash() != self.dispute.claim.program_hash:
             raise ProgramError("the claim names the programs of another network")
         return suite
@@ -88,13 +91,13 @@ class Case:
         suite = astuple(self.suite)
         if self.dispute.stage is not Stage.OUTER:
             return (suite, 0, bytes(32), [])
-        leaves = outer_leaves(self.config, self.suite.outer_count)
+        leaves = outer_leaves(self.config, self.suite.outer_count, self.change)
         proof = tree.inclusion_proof(leaves, self.finals - 1)
         return (suite, len(self.program.ops), self.program.root(), proof)
 
 
-def program_of(config: ModelConfig, stage: Stage, finals: int = 0) -> Program:
-    """The program of a stage; ``finals`` matters to the outer step only."""
+def program_of(config: ModelConfig, stage: Stage, finals: int = 0, change: Change | None = None) -> Program:
+    """The program of a stage; ``finals`` and ``change`` matter to the outer step only."""
     if stage is Stage.OUTER:
-        return outer_program(config, finals)
+        return outer_program(config, finals, change)
     return update_program(config) if stage is Stage.UPDATE else step_program(config)

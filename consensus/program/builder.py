@@ -76,6 +76,16 @@ class Builder:
         """A view whose last dimension lies in memory in one piece."""
         return view if view.shape[-1] <= SHORT_REDUCTION or view.strides[-1] == 1 else self.copy(view)
 
+    def include(self, program: Program, placeholder: str, name: str) -> dict[str, View]:
+        """The outputs of a program whose ports name a ``placeholder``, run on inputs of this one that have ``name`` in
+        its place."""
+        number: dict[int, int] = {}
+        for at, op in enumerate(program.ops):
+            moved = _renumber(op, number)
+            number[at] = self.add(replace(moved, name=_renamed(op.name, placeholder, name)))
+        ports = ((_renamed(port, placeholder, name), at) for port, at in program.outputs.items())
+        return {port: View.dense(number[at], program.ops[at].dtype, program.ops[at].shape) for port, at in ports}
+
     def finish(self, outputs: dict[str, View]) -> Program:
         """The program of what these need, renumbered."""
         wanted = {name: self.copy(view).source for name, view in outputs.items()}
@@ -101,6 +111,11 @@ class Builder:
 def _renumber(op: Op, number: dict[int, int]) -> Op:
     moved = (o if o.source is None else replace(o, source=number[o.source]) for o in op.operands)
     return replace(op, operands=tuple(moved))
+
+
+def _renamed(port: str, placeholder: str, name: str) -> str:
+    group, slash, rest = port.rpartition("/")
+    return f"{group}{slash}{name}" if slash and rest == placeholder else port
 
 
 def bits_of(value: float | int | bool, dtype: DType) -> int:

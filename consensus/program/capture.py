@@ -41,6 +41,8 @@ def _lower(graph: GraphModule, names: list[str], results: list[str]) -> Program:
         if node.op == "placeholder":
             meta = node.meta["val"]
             values[node] = builder.input(next(given), lowering.dtype_of(meta.dtype), tuple(meta.shape))
+        elif node.op == "get_attr":
+            values[node] = lowering.constants(builder, getattr(graph, str(node.target)))
         elif node.op == "output":
             outputs = [_resolve(value, values) for value in node.args[0]]
             return builder.finish(dict(zip(results, outputs, strict=True)))

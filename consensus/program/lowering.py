@@ -204,6 +204,62 @@ def _stack(b: Builder, out: Any, parts: list[View], dim: int = 0) -> View:
     return b.map(Kind.STACK, parts[0].dtype, (len(parts), *parts[0].shape), spread)
 
 
+def _join(b: Builder, out: Any, parts: list[View], dim: int = 0) -> View:
+    """Parts one after the other along the first dimension: each row of the result is gathered from its part."""
+    if dim != 0 or not parts or len({part.dtype for part in parts}) != 1 or any(part.widened for part in parts):
+        raise ProgramError("tensors of one type are joined along the first dimension")
+    joined, *others = parts
+    for part in others:
+        joined = _join_two(b, joined, part)
+    return joined
+
+
+def _join_two(b: Builder, first: View, second: View) -> View:
+    border, rows = first.shape[0], first.shape[0] + second.shape[0]
+    shape = (rows, *first.shape[1:])
+    place = b.map(Kind.IOTA, DType.INT64, (rows,), ())
+    limit, zero = (View.constant(value, DType.INT64, ()) for value in (border, 0))
+    beyond = b.map(Kind.INT_GE, DType.BOOL, (rows,), (place, limit))
+    within = b.map(Kind.WHERE, DType.INT64, (rows,), (beyond, zero, place))
+    further = b.map(Kind.INT_SUB, DType.INT64, (rows,), (place, limit))
+    moved = b.map(Kind.WHERE, DType.INT64, (rows,), (beyond, further, zero))
+    yes, no = (_rows_at(b, *side, shape) for side in ((second, moved), (first, within)))
+    return b.map(Kind.WHERE, first.held, shape, (_column(beyond, shape), yes, no))
+
+
+def _rows_at(b: Builder, table: View, rows: View, shape: tuple[int, ...]) -> View:
+    if table.source is None:
+        return View.constant(table.bits, table.held, shape)
+    return b.gather(table, 0, _column(rows, shape), shape)
+
+
+def _column(x: View, shape: tuple[int, ...]) -> View:
+    """One value a row, over whole rows."""
+    for _ in shape[1:]:
+        x = x.unsqueeze(-1)
+    return x
+
+
+STACKED: Final = 255
+"""Operands of one op at most."""
+
+
+def constants(b: Builder, tensor: torch.Tensor) -> View:
+    """A list of integers that the step holds: stacks of equal length, joined and cut to size."""
+    if tensor.dtype is not torch.int64 or tensor.dim() != 1 or not 0 < len(tensor) <= STACKED * STACKED:
+        raise ProgramError(f"a constant of type {tensor.dtype} and shape {list(tensor.shape)}")
+    values: list[int] = tensor.tolist()
+    stacks = -(-len(values) // STACKED)
+    length = -(-len(values) // stacks)
+    values += [0] * (stacks * length - len(values))
+    rows = [
+        b.map(Kind.STACK, DType.INT64, (length,), [_view(value, DType.INT64) for value in values[at : at + length]])
+        for at in range(0, len(values), length)
+    ]
+    whole = rows[0] if stacks == 1 else b.map(Kind.STACK, DType.INT64, (stacks, length), [r.unsqueeze(0) for r in rows])
+    return _reshape(b, None, whole, [stacks * length]).slice(0, 0, len(tensor))
+
+
 def _fill(value_at: int, b: Builder, out: Any, *arguments: Any, **_options: Any) -> View:
     dtype = dtype_of(out.dtype)
     value = arguments[value_at] if value_at >= 0 else 0
@@ -261,6 +317,8 @@ HANDLERS: Final[dict[str, Handler]] = {
     "aten.slice.Tensor": _slice,
     "aten.unbind.int": _unbind,
     "aten.stack.default": _stack,
+    "aten.cat.default": _join,
+    "aten.lift_fresh_copy.default": _same,
     "aten._to_copy.default": _to,
     "aten.view.dtype": _bitcast,
     "aten.add.Tensor": partial(_arithmetic, Kind.ADD, Kind.INT_ADD),

@@ -8,7 +8,7 @@ import hashlib
 import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from math import prod
@@ -167,6 +167,25 @@ class Program:
         given = {op.name: at for at, op in enumerate(self.ops) if op.kind is Kind.INPUT}
         if given != self.inputs:
             raise ProgramError("an input is not named, or no result depends on it")
+
+    def then(self, second: "Program") -> "Program":
+        """The ops of this program, then those of ``second``, whose inputs are outputs of this one; its outputs take the
+        place of those of the same name. Raises ProgramError for an input that is no output here, or has another shape.
+        """
+        number: dict[int, int] = {}
+        ops = list(self.ops)
+        for at, op in enumerate(second.ops):
+            if op.kind is Kind.INPUT:
+                given = self.outputs.get(op.name)
+                if given is None or (ops[given].shape, ops[given].dtype) != (op.shape, op.dtype):
+                    raise ProgramError(f"no output {op.name} of shape {op.shape} for what follows")
+                number[at] = given
+                continue
+            moved = (o if o.source is None else replace(o, source=number[o.source]) for o in op.operands)
+            number[at] = len(ops)
+            ops.append(replace(op, operands=tuple(moved)))
+        outputs = self.outputs | {name: number[at] for name, at in second.outputs.items()}
+        return Program(tuple(ops), self.inputs, outputs)
 
     @cached_property
     def leaves(self) -> list[bytes]:

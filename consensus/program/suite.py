@@ -1,7 +1,7 @@
 """Everything a claim may have run, under one hash: the step, the update, the outer steps and the step's schedule."""
 
 import hashlib
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cache
 from typing import Final, Self
 
@@ -13,6 +13,7 @@ from consensus.program.outer import outer_program
 from consensus.program.step import schedule_row, step_program
 from consensus.program.update import update_program
 from consensus.training.optimizer import AdamW
+from consensus.training.resize import Change
 from economics.constants import MAX_CLAIMS, MAX_STEPS
 
 _DOMAIN: Final = b"ponw/programs/1\x00"
@@ -57,6 +58,14 @@ class Suite:
             length=config.seq_len + 1,
         )
 
+    def changing(self, config: ModelConfig, change: Change | None) -> Self:
+        """The suite of the round that ends with ``change``, of the one of ``config`` without it: only the outer steps
+        differ."""
+        if change is None:
+            return self
+        change.after(config)
+        return replace(self, outer_root=tree.root(outer_leaves(config, self.outer_count, change)))
+
     def hash(self) -> bytes:
         """sha256("ponw/programs/1" ‖ 0x00 ‖ every field as one big-endian 32-byte word): a claim's program hash."""
         words = (value if isinstance(value, bytes) else value.to_bytes(32, "big") for value in astuple(self))
@@ -64,9 +73,9 @@ class Suite:
 
 
 @cache
-def outer_leaves(config: ModelConfig, claims: int) -> list[bytes]:
+def outer_leaves(config: ModelConfig, claims: int, change: Change | None = None) -> list[bytes]:
     """Leaf hashes of the outer programs over 1 to ``claims`` claims."""
-    return [_outer_leaf(outer_program(config, count)) for count in range(1, claims + 1)]
+    return [_outer_leaf(outer_program(config, count, change)) for count in range(1, claims + 1)]
 
 
 @cache

@@ -111,6 +111,9 @@ class Round:
     final_set: bytes
     outer_node: str
     outer_deadline: int
+    version: int = 0
+    target: int = 0
+    terms: bytes = bytes(32)
 
 
 @dataclass(frozen=True)

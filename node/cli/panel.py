@@ -32,11 +32,18 @@ def _facts(now: Snapshot) -> Table:
         ("round", f"{now.round} ({phase}), block {now.block}, {now.nodes} nodes"),
         ("training", f"step {now.step}/{now.steps}, loss {loss}, held-out {heldout}, {now.tokens_per_s:,.0f} tokens/s"),
         ("kernel", f"{now.preset} on {now.kernel}"),
+        ("vocabulary", vocabulary(now)),
         ("audits", f"{now.audits} done, {now.audits_failed} claims found wrong"),
         ("collected", format_units(now.collected_wei)),
     ):
         facts.add_row(f"[bold]{name}[/bold]", value)
     return facts
+
+
+def vocabulary(now: Snapshot) -> str:
+    """The version that the round runs in, and where it goes."""
+    way = "" if now.target == now.version else f", going to version {now.target}"
+    return f"version {now.version} ({now.rows} rows){way}" if now.rows else "-"
 
 
 def _claims(rows: list[ClaimRow]) -> Table:

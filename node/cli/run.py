@@ -117,4 +117,6 @@ class _Lines:
         self._last = key
         loss = "" if now.loss is None else f" loss {now.loss:.4f}"
         state = f" claim {now.claims[-1].round}: {now.claims[-1].state}" if now.claims else ""
-        typer.echo(f"round {now.round} {now.phase}: {now.activity} step {now.step}/{now.steps}{loss}{state}")
+        way = "" if now.target == now.version else f" to {now.target}"
+        where = f"round {now.round} (version {now.version}{way}) {now.phase}"
+        typer.echo(f"{where}: {now.activity} step {now.step}/{now.steps}{loss}{state}")

@@ -18,7 +18,7 @@ from node.data.errors import DatasetBusyError
 from node.data.manifest import SHARDS_NAME, Manifest, Shard, load_manifest, save_manifest, shard_path
 from node.data.shards import SHARD_BYTES, ShardWriter
 from node.data.text import SourceText
-from node.data.tokens import BOS, EOS, TOKEN_DTYPE, encode
+from node.data.tokens import BOS, EOS, TOKEN_DTYPE, Tokens, encode
 from node.errors import DataError
 from node.paths import PRIVATE_FILE, private_folder
 from node.storage.files import Progress, read_chunks, reporting, sweep_temporaries
@@ -37,7 +37,7 @@ class Added:
 
 
 class DatasetWriter:
-    """Exclusive writer of the dataset in `folder`; use as a context manager.
+    """Exclusive writer of the dataset in `folder`; use as a context manager. With `wait` it waits for another writer.
 
     Raises (on entering):
         DatasetBusyError: another process is writing.
@@ -45,15 +45,15 @@ class DatasetWriter:
         DiskError: the folder cannot be created or read.
     """
 
-    def __init__(self, folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
-        self._folder, self._shard_bytes = folder, shard_bytes
+    def __init__(self, folder: Path, shard_bytes: int = SHARD_BYTES, *, wait: bool = False) -> None:
+        self._folder, self._shard_bytes, self._wait = folder, shard_bytes, wait
         self._shards: list[Shard] = []
         self._staged: list[Shard] = []
         self._lock = -1
 
     def __enter__(self) -> DatasetWriter:
         private_folder(self._folder / SHARDS_NAME)
-        self._lock = _lock(self._folder / LOCK_NAME)
+        self._lock = _lock(self._folder / LOCK_NAME, self._wait)
         with ExitStack() as release:
             release.callback(os.close, self._lock)
             manifest = load_manifest(self._folder)
@@ -93,6 +93,21 @@ class DatasetWriter:
         tokens = sum(shard.tokens for shard in written)
         return Added(text.path, text.name, tokens, "repaired" if repair else "added")
 
+    def add_tokens(self, text: SourceText, train: Iterable[Tokens], heldout: Iterable[Tokens]) -> None:
+        """Write the shards of one text whose tokens are known; they join the dataset with the next `commit`.
+
+        Raises:
+            DiskError: no space, no permission; nothing of it is kept.
+        """
+        with (
+            ShardWriter(self._folder, text, "train", self._shard_bytes) as first,
+            ShardWriter(self._folder, text, "heldout", self._shard_bytes) as second,
+        ):
+            for writer, pieces in ((first, train), (second, heldout)):
+                for tokens in pieces:
+                    writer.write(tokens)
+        self._staged += first.shards + second.shards
+
     def commit(self) -> Manifest:
         """Make everything added so far part of the dataset, in one atomic step.
 
@@ -130,11 +145,11 @@ def add_texts(folder: Path, texts: Iterable[SourceText], progress: Progress | No
     return results
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, wait: bool) -> int:
     with reporting("lock", path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(handle)
             raise DatasetBusyError(

@@ -25,8 +25,8 @@ from node.demo.report import DemoReport, Tally, Totals, are_judged, is_conserved
 from node.errors import PonwError
 from node.training.ledger import Ledger, RoundView
 from node.training.snapshot import read_snapshot
-from node.training.start import STATES_NAME
 from node.training.states import GlobalStates
+from node.training.tools import STATES_NAME
 from node.training.work import Workshop
 
 HONEST = ("alice", "bob", "carol")

@@ -16,41 +16,47 @@ from consensus.program.outer import update_name
 from consensus.training.batches import draw_offsets
 from consensus.training.outer import GlobalState, update_weight
 from consensus.training.step import TrainState
-from node.dispute.evidence import Evidence, load_state
+from node.dispute.evidence import load_state
 from node.dispute.text import text_opener
-from node.storage.checkpoints import CheckpointStore
 from node.training.errors import StateUnavailableError
 from node.training.ledger import ClaimView, RoundView
-from node.training.outer import OuterLoop
 from node.training.states import GlobalStates
+from node.training.tools import Tools
 from node.training.work import Task, Workshop
+from node.vocabulary.eras import Eras
 
 
 class Cases:
-    """The steps that disputes are about. ``make_workshop`` gives this thread its own engine, on first use."""
+    """The steps that disputes are about. ``make_eras`` gives this thread its own engine, on first use."""
 
     def __init__(
-        self,
-        me: str,
-        make_workshop: Callable[[], Workshop],
-        states: GlobalStates,
-        own: CheckpointStore,
-        evidence: Evidence,
-        outer: OuterLoop,
+        self, me: str, make_eras: Callable[[], Eras], states: GlobalStates, make_tools: Callable[[Workshop], Tools]
     ) -> None:
-        self._me, self._make, self._states = me, make_workshop, states
-        self._own, self._evidence, self._outer = own, evidence, outer
+        self._me, self._make, self._states, self._make_tools = me, make_eras, states, make_tools
+        self._tools: dict[tuple[int, int], Tools] = {}
         self._leaves: tuple[bytes, list[bytes]] = (b"", [])
         self._reruns: dict[tuple[bytes, int], Rerun] = {}
 
     @cached_property
-    def workshop(self) -> Workshop:
-        """The network's model on an engine of this thread's own."""
+    def eras(self) -> Eras:
+        """The network's model in every version, on an engine of this thread's own."""
         return self._make()
+
+    def workshop(self, view: RoundView) -> Workshop:
+        """What a round runs."""
+        return self.tools(view).shop
+
+    def tools(self, view: RoundView) -> Tools:
+        """This node's tools for a round."""
+        key = (view.info.version, view.info.target)
+        if key not in self._tools:
+            self._tools[key] = self._make_tools(self.eras.of(view.info))
+        return self._tools[key]
 
     def case(self, view: RoundView, dispute: Dispute) -> Case:
         """A dispute with its program."""
-        return Case(self.workshop.config, dispute, len(view.finals))
+        shop = self.workshop(view)
+        return Case(shop.config, dispute, len(view.finals), shop.change)
 
     def rerun(self, view: RoundView, claim: ClaimView, step: int) -> Rerun:
         """The step run again from the state before it: this node's own for its own claims, else the right one.
@@ -66,7 +72,7 @@ class Cases:
 
     def facts(self, view: RoundView, claim: ClaimView, step: int) -> Facts:
         """What a challenger needs besides; errors as for ``rerun``."""
-        shop, start = self.workshop, self._start(view)
+        shop, start = self.workshop(view), self._start(view)
         moments: tuple[bytes, ...] = ()
         offsets: list[int] = []
         if stage_of(claim, step) is Stage.UPDATE:
@@ -90,44 +96,45 @@ class Cases:
         if self._leaves[0] != claim.hash:
             state = TrainState.start(self._start(view).weights)
             task = Task(view.info.randomness, claim.claim.node)
-            leaves = [leaf.encode() for leaf in self.workshop.steps(state, task, claim.claim.steps)]
+            leaves = [leaf.encode() for leaf in self.workshop(view).steps(state, task, claim.claim.steps)]
             self._leaves = (claim.hash, leaves)
         return self._leaves[1]
 
     def _rerun(self, view: RoundView, claim: ClaimView, step: int) -> Rerun:
-        stage = stage_of(claim, step)
+        stage, tools = stage_of(claim, step), self.tools(view)
+        shop = tools.shop
         if stage is Stage.STEP:
             task = Task(view.info.randomness, claim.claim.node)
-            return self.workshop.rerun(self._state(view, claim, step), task)
+            return shop.rerun(self._state(view, claim, step), task)
         start = self._start(view)
         if stage is Stage.UPDATE:
             end = self._state(view, claim, step)
             given = {f"start/{name}": t for name, t in start.weights.items()}
             given |= {f"end/{name}": t for name, t in end.weights.items()}
-            return Rerun(program_of(self.workshop.config, stage), given)
+            return Rerun(program_of(shop.config, stage), given)
         given = {f"weights/{name}": t for name, t in start.weights.items()}
         given |= {f"velocity/{name}": t for name, t in start.velocity.items()}
-        for number, update in enumerate(self._outer.updates(view, start)):
+        for number, update in enumerate(tools.outer.updates(view, start)):
             given |= {update_name(number, name): t for name, t in update.items()}
         counts = [update_weight(final.claim.steps) for final in view.finals]
         given["counts"] = torch.tensor(counts, dtype=torch.int64)
-        return Rerun(program_of(self.workshop.config, stage, len(counts)), given)
+        return Rerun(program_of(shop.config, stage, len(counts), shop.change), given)
 
     def _state(self, view: RoundView, claim: ClaimView, step: int) -> TrainState:
         """The state before ``step``, from the nearest kept one."""
-        number = claim.claim.round
-        found = self._evidence.nearest(number, claim.hash, step)
+        number, tools = claim.claim.round, self.tools(view)
+        found = tools.evidence.nearest(number, claim.hash, step)
         if found is None and claim.node == self._me:
-            kept = [at for saved, at in self._own.saved() if saved == number and at <= step]
-            found = load_state(self._own, number, max(kept)) if kept else None
+            kept = [at for saved, at in tools.own.saved() if saved == number and at <= step]
+            found = load_state(tools.own, number, max(kept)) if kept else None
         if found is None:
             found = TrainState.start(self._start(view).weights)
-        for _ in self.workshop.steps(found, Task(view.info.randomness, claim.claim.node), step):
+        for _ in tools.shop.steps(found, Task(view.info.randomness, claim.claim.node), step):
             pass
         return found
 
     def _start(self, view: RoundView) -> GlobalState:
-        state = self._states.own(view.number, view.info.start_root)
+        state = self._states.own(view.number, view.info.start_root, self.workshop(view).config.shapes())
         if state is None:
             raise StateUnavailableError(
                 f"The global state that round {view.number} starts from is not here yet.",

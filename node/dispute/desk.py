@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consensus.commitments.tensors import state_root
+from consensus.training.outer import GlobalState
 from node.chain.contracts import Contracts
 from node.config import Settings
 from node.dispute.cases import Cases
-from node.dispute.evidence import Evidence
 from node.errors import PeerError
 from node.genesis import workshop
 from node.paths import private_folder
-from node.storage.checkpoints import CheckpointStore
-from node.training.auditor import Auditor
 from node.training.ledger import ClaimView, Ledger, RoundView
-from node.training.outer import OuterLoop
-from node.training.start import AUDIT_NAME, CHECKPOINTS_NAME, DISPUTES_NAME, STATES_NAME
 from node.training.states import GlobalStates
+from node.training.tools import STATES_NAME, Tools
+from node.vocabulary.eras import Eras
+from node.vocabulary.versions import Versions
 
 SHORTEST_PREFIX = 6
 """Hex digits that name a claim or a game at least."""
@@ -35,7 +33,6 @@ class Desk:
     ledger: Ledger
     cases: Cases
     states: GlobalStates
-    outer: OuterLoop
 
     def find(self, name: str) -> tuple[RoundView, ClaimView]:
         """A claim by the beginning of its hash, newest rounds first.
@@ -59,8 +56,20 @@ class Desk:
         Raises:
             StateUnavailableError: nobody serves it.
         """
-        if self.states.own(view.number, view.info.start_root) is None:
-            self.states.fetch(view.number, view.info.start_root, view.uris.values())
+        shapes = self.cases.workshop(view).config.shapes()
+        if self.states.own(view.number, view.info.start_root, shapes) is None:
+            self.states.fetch(view.number, view.info.start_root, view.uris.values(), shapes)
+
+    def start(self, view: RoundView) -> GlobalState:
+        """The state that a round starts from.
+
+        Raises:
+            PeerError: it is not here; see ``require_start``.
+        """
+        state = self.states.own(view.number, view.info.start_root, self.cases.workshop(view).config.shapes())
+        if state is None:
+            raise PeerError("The round's start was here and is gone.", "Try again.")
+        return state
 
 
 def is_prefix(name: str, whole: bytes) -> bool:
@@ -77,10 +86,7 @@ def desk(settings: Settings, contracts: Contracts, first_block: int, me: str, ti
     """
     home = private_folder(settings.home)
     shop = workshop(settings)
-    shapes = shop.config.shapes()
-    own = CheckpointStore(home / CHECKPOINTS_NAME, shapes, state_root)
-    states = GlobalStates(home / STATES_NAME, shapes, shop.genesis_state())
-    auditor = Auditor(shop, home / AUDIT_NAME, tick)
-    outer = OuterLoop(me, shapes, own, auditor, home / AUDIT_NAME)
-    cases = Cases(me, lambda: shop, states, own, Evidence(home / DISPUTES_NAME, shapes), outer)
-    return Desk(Ledger(contracts, first_block), cases, states, outer)
+    states = GlobalStates(home / STATES_NAME, shop.config.shapes(), shop.genesis_state())
+    eras = Eras(shop, Versions(contracts, first_block))
+    cases = Cases(me, lambda: eras, states, lambda made: Tools.of(made, home, me, tick))
+    return Desk(Ledger(contracts, first_block), cases, states)

@@ -43,13 +43,11 @@ def review(desk: Desk, view: RoundView, claim: ClaimView, games: list[Game], pro
     desk.require_start(view)
     if claim.claim.kind is ClaimKind.OUTER:
         return _outer(desk, view, claim)
-    start = desk.states.own(view.number, view.info.start_root)
-    if start is None:
-        raise PeerError("The round's start was here and is gone.", "Try again.")
+    start = desk.start(view)
     state, leaves = TrainState.start(start.weights), list[StepLeaf]()
     task = Task(view.info.randomness, claim.claim.node)
     try:
-        for leaf in desk.cases.workshop.steps(state, task, claim.claim.steps):
+        for leaf in desk.cases.workshop(view).steps(state, task, claim.claim.steps):
             leaves.append(leaf)
             progress(leaf.step + 1)
     except DivergedError as error:
@@ -67,10 +65,8 @@ def review(desk: Desk, view: RoundView, claim: ClaimView, games: list[Game], pro
 
 
 def _outer(desk: Desk, view: RoundView, claim: ClaimView) -> Review:
-    start = desk.states.own(view.number, view.info.start_root)
-    if start is None:
-        raise PeerError("The round's start was here and is gone.", "Try again.")
-    computed = desk.outer.next_state(view, start)
+    start = desk.start(view)
+    computed = desk.cases.tools(view).outer.next_state(view, start)
     if computed.root == claim.claim.end_root:
         return Review(True, None, f"the outer step over {len(view.finals)} claims agrees")
     words = f"the outer step: committed {_hex(claim.claim.end_root)}, recomputed {_hex(computed.root)}"

@@ -11,13 +11,13 @@ from economics.audit import is_drawn
 from economics.units import BPS
 from node.chain.contracts import Contracts
 from node.chain.types import ClaimState
-from node.dispute.evidence import Evidence
 from node.errors import FundsError, RevertError
 from node.logs import get_logger
 from node.storage.store import Store
 from node.storage.tables import Audit, Challenge
-from node.training.auditor import Auditor, Finding, WithheldError
+from node.training.auditor import Finding, WithheldError
 from node.training.ledger import ClaimView, RoundView, first_block_after
+from node.training.tools import Tools
 
 log = get_logger("audits")
 PATIENCE = 2
@@ -30,8 +30,7 @@ class RoundAudits:
 
     contracts: Contracts
     store: Store
-    auditor: Auditor
-    evidence: Evidence
+    tools: Tools
     share_bps: int | None
     seed: bytes = b""
     done: dict[bytes, Finding] = field(default_factory=dict)
@@ -52,7 +51,7 @@ class RoundAudits:
         me = bytes.fromhex(self.contracts.client.address[2:])
         uri = view.uris.get(suspect.node)
         try:
-            finding = self.auditor.audit(view, suspect, start.weights, self.seed, me, uri)
+            finding = self.tools.auditor.audit(view, suspect, start.weights, self.seed, me, uri)
         except WithheldError as error:
             now = self.contracts.client.block().timestamp
             window = self.contracts.registry.parameters().window
@@ -66,7 +65,7 @@ class RoundAudits:
         if finding.step is not None:
             log.error("a claim is wrong", node=suspect.node, round=view.number, finding=finding.detail)
             if finding.before is not None:
-                self.evidence.save(suspect.claim.round, suspect.hash, finding.before)
+                self.tools.evidence.save(suspect.claim.round, suspect.hash, finding.before)
             self._challenge(suspect, finding.step)
         # Recorded last: a node stopped before this line audits and challenges again, which changes nothing.
         result = "ok" if finding.step is None else "wrong"

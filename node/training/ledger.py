@@ -31,7 +31,7 @@ class ClaimView:
 @dataclass(frozen=True)
 class RoundView:
     """A round at one block. `finals` are its final TRAIN claims in the chain's order; `answered` the challenges that
-    went before the judge."""
+    went before the judge; `terms` the program hash and the data root of its claims."""
 
     number: int
     phase: Phase
@@ -42,6 +42,7 @@ class RoundView:
     finals: tuple[ClaimView, ...]
     uris: dict[str, str]
     answered: list[events.ChallengeAnswered] = field(default_factory=list)
+    terms: tuple[bytes, bytes] = (bytes(32), bytes(32))
 
     @property
     def trains(self) -> list[ClaimView]:
@@ -71,6 +72,7 @@ class Ledger:
         self._contracts, self._first = contracts, first_block
         self._opened: dict[int, int] = {}
         self._uris: dict[str, str] = {}
+        self._terms: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
     def look(self, number: int | None = None) -> RoundView:
         """A round as it stands now, by default the newest. An earlier one must have been seen before."""
@@ -85,7 +87,16 @@ class Ledger:
         claims, finals = _replay(event for event in found if _of_round(event, wanted))
         opened = self._opened.get(wanted, block.number)
         answered = [event for event in found if isinstance(event, events.ChallengeAnswered)]
-        return RoundView(wanted, phase, info, block, opened, claims, finals, dict(self._uris), answered)
+        return RoundView(
+            wanted, phase, info, block, opened, claims, finals, dict(self._uris), answered, self._terms_of(info)
+        )
+
+    def _terms_of(self, info: Round) -> tuple[bytes, bytes]:
+        """A version's terms never change, so they are asked for once."""
+        key = (info.version, info.target)
+        if key not in self._terms:
+            self._terms[key] = self._contracts.vocabulary.terms_of(*key)
+        return self._terms[key]
 
     def _remember(self, found: Iterable[events.Event]) -> None:
         for event in found:

@@ -28,7 +28,9 @@ from node.training.prover import Prover
 from node.training.records import Records
 from node.training.snapshot import Reporter
 from node.training.states import GlobalStates
+from node.training.tools import Tools
 from node.training.work import Task, Workshop
+from node.vocabulary.eras import Eras
 
 log = get_logger("loop")
 POLL_SECONDS = 0.5
@@ -38,24 +40,63 @@ POST_SECONDS = 3
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """The parts that are made for one version of the vocabulary and the way to the next."""
+
+    workshop: Workshop
+    tools: Tools
+    inner: InnerLoop
+    prover: Prover
+
+
+@dataclass
 class Parts:
     """Everything that one node's round loop works with."""
 
     settings: Settings
     contracts: Contracts
     store: Store
-    workshop: Workshop
     ledger: Ledger
     states: GlobalStates
-    inner: InnerLoop
-    prover: Prover
+    eras: Eras
+    fit: Callable[[Workshop], Fitted]
+    fitted: Fitted
     audits: RoundAudits
-    outer: OuterLoop
     chores: Chores
     watcher: Watcher
     records: Records
     reporter: Reporter
     stop: threading.Event
+
+    @property
+    def workshop(self) -> Workshop:
+        """What the round at hand runs."""
+        return self.fitted.workshop
+
+    @property
+    def inner(self) -> InnerLoop:
+        return self.fitted.inner
+
+    @property
+    def prover(self) -> Prover:
+        return self.fitted.prover
+
+    @property
+    def outer(self) -> OuterLoop:
+        return self.fitted.tools.outer
+
+    def enter(self, view: RoundView) -> None:
+        """Be fit for a round: nothing happens unless its version or target is another than the last one's.
+
+        Raises:
+            OtherVersionError: the chain runs something else than this node makes of it. ManifestError, ShardError,
+            DiskError: the version's text cannot be built or read.
+        """
+        shop = self.eras.of(view.info)
+        if shop is not self.fitted.workshop:
+            self.fitted = self.fit(shop)
+            self.audits.tools = self.fitted.tools
+        self.eras.check(view.info, view.terms)
 
 
 class RoundLoop:
@@ -103,8 +144,9 @@ class RoundLoop:
     def tick(self) -> None:
         """One look at the chain and what follows from it; a chain or peer that does not answer is waited for."""
         p = self._p
-        if p.watcher.failure is not None:
-            raise p.watcher.failure
+        for failure in (p.watcher.failure, p.eras.failure):
+            if failure is not None:
+                raise failure
         try:
             view = p.ledger.look()
             self._seen_at = self._clock()
@@ -122,9 +164,11 @@ class RoundLoop:
         if 0 < self._round < view.number:
             # Peers went on while this node was busy or away.
             before = self._p.ledger.look(self._round)
+            self._p.enter(before)
             self._p.records.sync(before)
             self._finish(before)
         if view.number:
+            self._enter(view)
             self._p.records.sync(view)
         self._round = view.number
         if view.phase in (Phase.NONE, Phase.CLOSED):
@@ -143,6 +187,15 @@ class RoundLoop:
             self._outer(view)
         else:
             self._outer_window(view)
+
+    def _enter(self, view: RoundView) -> None:
+        """Change versions where the round has another one than the last: between two steps, without a stop."""
+        p, before = self._p, self._p.workshop
+        p.enter(view)
+        if p.workshop is not before:
+            self._start = self._next = None
+            log.info("vocabulary", version=view.info.version, target=view.info.target, rows=p.workshop.config.vocab)
+        p.reporter.update(version=view.info.version, target=view.info.target, rows=p.workshop.config.vocab)
 
     # --- training ---
 
@@ -283,9 +336,10 @@ class RoundLoop:
 
     def _measure(self, view: RoundView) -> None:
         root = self._p.contracts.registry.global_root()
-        state = self._p.states.own(view.number + 1, root)
+        shop = self._p.eras.after(view.info, root != view.info.start_root)
+        state = self._p.states.own(view.number + 1, root, shop.config.shapes())
         if state is not None:
-            loss = self._p.workshop.heldout_loss(state.weights)
+            loss = shop.heldout_loss(state.weights)
             log.info("round closed", round=view.number, heldout_loss=round(loss, 4), claims=len(view.finals))
             self._p.reporter.update(heldout_loss=loss)
 
@@ -293,15 +347,16 @@ class RoundLoop:
         """The global state that the round starts from."""
         if self._start is None or self._start[0] != view.number:
             p, root = self._p, view.info.start_root
-            state = p.states.own(view.number, root)
+            shapes = p.workshop.config.shapes()
+            state = p.states.own(view.number, root, shapes)
             if state is None:
                 p.reporter.update(activity="fetching the global state")
                 peers = [uri for node, uri in view.uris.items() if node != self._me]
-                state = p.states.fetch(view.number, root, peers)
+                state = p.states.fetch(view.number, root, peers, shapes)
             p.prover.publish_global(view.number, p.states.path(view.number))
             p.states.drop_before(view.number)
-            p.audits.auditor.drop_before(view.number)
-            p.audits.evidence.drop_before(view.number)
+            p.audits.tools.auditor.drop_before(view.number)
+            p.audits.tools.evidence.drop_before(view.number)
             self._start = (view.number, state)
         return self._start[1]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from consensus.commitments.tensors import global_root, tensor_set_root
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
+from consensus.training.resize import Change
 from node.artefacts.client import ArtefactClient
 from node.artefacts.layout import UPDATE_NAME
 from node.errors import PeerError
@@ -31,11 +32,19 @@ class NextState:
 
 
 class OuterLoop:
-    """Takes outer steps for one node, whose address is `me`."""
+    """Takes outer steps for one node, whose address is `me`; `change`: of the vocabulary, that they end with."""
 
-    def __init__(self, me: str, shapes: Shapes, own: CheckpointStore, auditor: Auditor, folder: Path) -> None:
+    def __init__(
+        self,
+        me: str,
+        shapes: Shapes,
+        own: CheckpointStore,
+        auditor: Auditor,
+        folder: Path,
+        change: Change | None = None,
+    ) -> None:
         self._me, self._shapes, self._own, self._auditor = me, shapes, own, auditor
-        self._folder = folder
+        self._folder, self._change = folder, change
 
     def next_state(self, view: RoundView, start: GlobalState) -> NextState:
         """The state that follows from the round's final claims.
@@ -45,6 +54,8 @@ class OuterLoop:
         """
         weights = [update_weight(final.claim.steps) for final in view.finals]
         state = outer_step(start, list(zip(weights, self.updates(view, start), strict=True)))
+        if self._change is not None:
+            state = self._change.state(state)
         return NextState(global_root(state.weights, state.velocity), state)
 
     def updates(self, view: RoundView, start: GlobalState) -> list[Tensors]:

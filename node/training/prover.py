@@ -143,13 +143,13 @@ class Prover:
         steps: int,
         tokens: int,
     ) -> Claim:
-        parameters = self._contracts.registry.parameters()
+        program_hash, data_root = view.terms
         return Claim(
             kind=kind,
             round=view.number,
             node=self._node,
-            program_hash=parameters.program_hash,
-            data_root=parameters.data_root,
+            program_hash=program_hash,
+            data_root=data_root,
             start_root=view.info.start_root,
             end_root=end_root,
             trace_root=trace_root,
@@ -157,5 +157,5 @@ class Prover:
             steps=steps,
             tokens=tokens,
             first_layer=0,
-            layer_count=parameters.layers,
+            layer_count=self._workshop.config.layers,
         )

@@ -37,6 +37,9 @@ class Snapshot(BaseModel):
     address: str = ""
     uri: str = ""
     preset: str = ""
+    version: int = 0
+    target: int = 0
+    rows: int = 0
     kernel: str = ""
     mode: str = "idle"
     why: str = ""

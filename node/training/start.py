@@ -14,29 +14,24 @@ from node.chain.contracts import Contracts
 from node.chain.units import format_units
 from node.config import Settings
 from node.dispute.cases import Cases
-from node.dispute.evidence import Evidence
 from node.dispute.watcher import Watcher
 from node.errors import FundsError
 from node.genesis import workshop
 from node.paths import private_folder
 from node.storage.store import Store
-from node.training.auditor import Auditor
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
 from node.training.inner import InnerLoop
 from node.training.ledger import Ledger
-from node.training.loop import Parts, RoundLoop
-from node.training.outer import OuterLoop
+from node.training.loop import Fitted, Parts, RoundLoop
 from node.training.prover import Prover
 from node.training.records import Records
 from node.training.snapshot import Reporter, Snapshot
 from node.training.states import GlobalStates
+from node.training.tools import CHECKPOINTS_NAME, STATES_NAME, Tools
 from node.training.work import Workshop
-
-CHECKPOINTS_NAME = "checkpoints"
-STATES_NAME = "states"
-AUDIT_NAME = "audit"
-DISPUTES_NAME = "disputes"
+from node.vocabulary.eras import Eras
+from node.vocabulary.versions import Versions
 
 
 @contextmanager
@@ -72,24 +67,28 @@ def assembled(
         reporter = Reporter(home, listen)
         address = contracts.client.address
         reporter.update(address=address, uri=uri, preset=settings.preset, kernel=shop.engine.name)
-        inner = InnerLoop(shop, store, home / CHECKPOINTS_NAME)
-        auditor = Auditor(shop, home / AUDIT_NAME, lambda: None)
-        shapes = shop.config.shapes()
-        states = GlobalStates(home / STATES_NAME, shapes, shop.genesis_state())
-        evidence = Evidence(home / DISPUTES_NAME, shapes)
-        outer = OuterLoop(address, shapes, inner.checkpoints, auditor, home / AUDIT_NAME)
-        cases = Cases(address, lambda: make_workshop(settings), states, inner.checkpoints, evidence, outer)
+        states = GlobalStates(home / STATES_NAME, shop.config.shapes(), shop.genesis_state())
+        eras = Eras(shop, Versions(contracts, first_block))
+
+        def make_eras() -> Eras:
+            return Eras(make_workshop(settings), Versions(contracts, first_block))
+
+        def fit(made: Workshop) -> Fitted:
+            tools, inner = Tools.of(made, home, address), InnerLoop(made, store, home / CHECKPOINTS_NAME)
+            return Fitted(made, tools, inner, Prover(made, contracts, store, inner, artefacts))
+
+        fitted = fit(shop)
+        cases = Cases(address, make_eras, states, lambda made: Tools.of(made, home, address))
         parts = Parts(
             settings=settings,
             contracts=contracts,
             store=store,
-            workshop=shop,
             ledger=ledger,
             states=states,
-            inner=inner,
-            prover=Prover(shop, contracts, store, inner, artefacts),
-            audits=RoundAudits(contracts, store, auditor, evidence, settings.audit_share_bps),
-            outer=outer,
+            eras=eras,
+            fit=fit,
+            fitted=fitted,
+            audits=RoundAudits(contracts, store, fitted.tools, settings.audit_share_bps),
             chores=Chores(contracts, clock),
             watcher=Watcher(contracts, store, cases, artefacts, first_block),
             records=Records(contracts, store),

@@ -21,11 +21,12 @@ log = get_logger("states")
 
 
 class GlobalStates:
-    """Global states by the round they start, in one folder."""
+    """Global states by the round they start, in one folder. They have the genesis state's shapes unless others are
+    given: those of the model in the round's version."""
 
     def __init__(self, folder: Path, shapes: Shapes, genesis: GlobalState) -> None:
-        self._store = CheckpointStore(folder, shapes, global_root, GLOBAL_GROUPS)
-        self._shapes = {f"{group}/{name}": shape for group in GLOBAL_GROUPS for name, shape in shapes.items()}
+        self._folder, self._shapes = folder, shapes
+        self._store = self._shaped(shapes)
         self._genesis = genesis
         self._genesis_root = global_root(genesis.weights, genesis.velocity)
 
@@ -42,30 +43,31 @@ class GlobalStates:
         """The file of a kept state."""
         return self._store.path(number, 0)
 
-    def own(self, number: int, root: bytes) -> GlobalState | None:
+    def own(self, number: int, root: bytes, shapes: Shapes | None = None) -> GlobalState | None:
         """The state with `root` that round `number` starts from, if this node has it; kept under that round."""
         if root == self._genesis_root:
             return self._keep(number, root, self._genesis)
         for saved, _ in reversed(self._store.saved()):
             # A round without a final claim leaves its state to the next one.
-            found = self._load(saved, root) if saved <= number else None
+            found = self._load(saved, root, shapes or self._shapes) if saved <= number else None
             if found is not None:
                 return found if saved == number else self._keep(number, root, found)
         return None
 
-    def fetch(self, number: int, root: bytes, uris: Iterable[str]) -> GlobalState:
+    def fetch(self, number: int, root: bytes, uris: Iterable[str], shapes: Shapes | None = None) -> GlobalState:
         """The state with `root` from the first peer that serves it whole.
 
         Raises:
             StateUnavailableError: nobody does. DiskError: this machine's disk.
         """
+        expected = _grouped(shapes or self._shapes)
         target = self.path(number)
         target.parent.mkdir(parents=True, exist_ok=True)
         for uri in uris:
             try:
                 with ArtefactClient(uri) as client:
-                    client.fetch(client.index(number), GLOBAL_NAME, target, max_bytes=largest_file(self._shapes))
-                groups = _groups(load_tensors(target, self._shapes).tensors)
+                    client.fetch(client.index(number), GLOBAL_NAME, target, max_bytes=largest_file(expected))
+                groups = _groups(load_tensors(target, expected).tensors)
             except (PeerError, TensorFileError, CommitmentError) as error:
                 log.warning("no global state from this peer", uri=uri, reason=str(error))
                 continue
@@ -87,15 +89,22 @@ class GlobalStates:
         self.save(number, root, state)
         return state
 
-    def _load(self, number: int, root: bytes) -> GlobalState | None:
+    def _shaped(self, shapes: Shapes) -> CheckpointStore:
+        return CheckpointStore(self._folder, shapes, global_root, GLOBAL_GROUPS)
+
+    def _load(self, number: int, root: bytes, shapes: Shapes) -> GlobalState | None:
         try:
-            found = self._store.load(self.path(number))
+            found = self._shaped(shapes).load(self.path(number))
         except TensorFileError as error:
             log.warning("a kept global state is unusable", round=number, reason=error.message)
             return None
         if found.root != root:
             return None
         return GlobalState(dict(found.groups["weights"]), dict(found.groups["velocity"]))
+
+
+def _grouped(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    return {f"{group}/{name}": shape for group in GLOBAL_GROUPS for name, shape in shapes.items()}
 
 
 def _groups(tensors: Tensors) -> dict[str, Tensors]:

@@ -21,6 +21,7 @@ from consensus.program.known import suite_of
 from consensus.program.step import schedule_row, step_program
 from consensus.training.batches import draw_offsets
 from consensus.training.outer import GlobalState
+from consensus.training.resize import Change
 from consensus.training.step import Trainer, TrainState
 from node.chain.deploy import Genesis
 from node.chain.types import Parameters
@@ -41,11 +42,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Workshop:
-    """One model on one engine over one dataset. Used by one thread: the engine keeps buffers."""
+    """One model on one engine over one dataset. Used by one thread: the engine keeps buffers.
+
+    `change`: of the vocabulary, where rounds of this work end with one.
+    """
 
     config: ModelConfig
     engine: Engine
     dataset: Dataset
+    change: Change | None = field(default=None, kw_only=True)
     trainer: Trainer = field(init=False)
 
     def __post_init__(self) -> None:

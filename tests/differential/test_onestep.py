@@ -22,8 +22,10 @@ from consensus.model.init import init_weights
 from consensus.program import Kind, Op, Program, step_program
 from consensus.program.execute import run
 from consensus.program.ops import DType, Operand
+from consensus.program.outer import resize_program
 from consensus.program.step import PARTS, schedule_row
 from consensus.training.optimizer import AdamW
+from consensus.training.resize import Change
 
 SOURCE = Path("contracts/test/utils/OneStepOps.sol")
 MICRO = ModelConfig("micro", layers=1, width=16, heads=2, seq_len=32, batch=4)
@@ -124,6 +126,32 @@ def test_elements_of_a_real_step(contract: Contract, program: Program, flat: lis
         op = program.ops[at]
         assert told == unsigned(read(at, index), op.dtype), (at, op.kind.name, index)
         assert onestep.element(op, index, read) == read(at, index)
+
+
+def test_elements_of_growing_and_shrinking(contract: Contract, draw: random.Random) -> None:
+    merges = tuple((draw.randrange(MICRO.vocab + at), draw.randrange(MICRO.vocab + at)) for at in range(260))
+    held = {
+        f"{part}/{name}": torch.randn((MICRO.vocab, MICRO.width), generator=torch.Generator().manual_seed(2))
+        for part in ("weights", "velocity")
+        for name in ("embed", "head")
+    }
+    for change in (Change(MICRO.vocab + 260, merges), Change(200)):
+        program = resize_program(MICRO, change)
+        outs = [out.reshape(-1) for _, out in run(program, held)]
+
+        def read(op: int, index: int, outs: list[Tensor] = outs) -> int:
+            value = outs[op][index]
+            return int(value.view(torch.int32)) & 0xFFFFFFFF if value.dtype is torch.float32 else int(value)
+
+        chosen = [
+            (at, index)
+            for at, op in enumerate(program.ops)
+            if op.kind is not Kind.INPUT
+            for index in (0, op.size - 1, draw.randrange(op.size))
+        ]
+        cases = [(program.descriptor(at), index, witness(program.ops[at], index, read)) for at, index in chosen]
+        for (at, index), told in zip(chosen, ask(contract, cases), strict=True):
+            assert told == unsigned(read(at, index), program.ops[at].dtype), (at, program.ops[at].kind.name, index)
 
 
 def test_places_are_those_that_python_reads(contract: Contract, program: Program, draw: random.Random) -> None:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from consensus.arithmetic import choose_engine
+from consensus.arithmetic.choice import survey
+from consensus.commitments.tensors import state_root
 from consensus.dispute import onestep
 from consensus.errors import ProgramError
 from consensus.model.config import PRESETS, ModelConfig
@@ -27,6 +29,8 @@ from consensus.training.step import Trainer, TrainState
 MICRO = ModelConfig("micro", layers=2, width=16, heads=2, seq_len=32, batch=4)
 WIDE = ModelConfig("wide", layers=1, width=144, heads=2, seq_len=8, batch=128)
 """A contraction of 576 terms, in two blocks, and two micro-batches."""
+GROWN = ModelConfig("grown", layers=1, width=16, heads=2, seq_len=32, batch=4, vocab=531)
+"""Rows that divide by nothing, more than one block of them."""
 SAMPLES = 6
 
 
@@ -45,7 +49,7 @@ def inputs(config: ModelConfig, state: TrainState) -> dict[str, Tensor]:
     return held | {"tokens": tokens(config, state.step), "schedule": schedule_row(AdamW(), state.step)}
 
 
-@pytest.mark.parametrize("config", [MICRO, WIDE, PRESETS["tiny"]], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [MICRO, WIDE, GROWN, PRESETS["tiny"]], ids=lambda config: config.name)
 def test_op_by_op_gives_the_bits_of_the_fast_step(config: ModelConfig) -> None:
     program, trainer = step_program(config), Trainer(config, choose_engine(threads=1))
     state = TrainState.start(init_weights(config, b"program"))
@@ -57,6 +61,19 @@ def test_op_by_op_gives_the_bits_of_the_fast_step(config: ModelConfig) -> None:
         wanted = named(state)
         assert found.keys() == wanted.keys()
         assert [name for name in wanted if not torch.equal(found[name], wanted[name])] == []
+
+
+def test_every_kernel_steps_a_vocabulary_whose_rows_divide_by_nothing() -> None:
+    roots: dict[str, bytes] = {}
+    for verdict in survey():
+        if verdict.engine is None:
+            continue
+        trainer, state = Trainer(GROWN, verdict.engine), TrainState.start(init_weights(GROWN, b"program"))
+        for step in range(2):
+            trainer.step(state, tokens(GROWN, step) * 2)
+        roots[verdict.name] = state_root(state.weights, state.m, state.v)
+    assert len(roots) > 1
+    assert len(set(roots.values())) == 1, roots
 
 
 @pytest.mark.parametrize("config", [MICRO, WIDE], ids=lambda config: config.name)

@@ -1,0 +1,65 @@
+"""Whole nodes over a model of a few thousand weights, so that a vote's many rounds take seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.arena import MICRO
+from consensus.arithmetic import choose_engine
+from economics.networks import DEVNET
+from node.chain.client import ChainClient
+from node.chain.deploy import deploy
+from node.chain.devnet import Devnet, dev_accounts
+from node.chain.transport import RetryingProvider
+from node.config import Settings
+from node.data.corpus import ensure_default
+from node.data.dataset import Dataset
+from node.training.loop import RoundLoop
+from node.training.work import Workshop
+from tests.conftest import Network
+from tests.training.conftest import World
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The shipped books, tokenised once."""
+    return ensure_default(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def shop(corpus: Dataset) -> Workshop:
+    """Version 0 of the model."""
+    return Workshop(MICRO, choose_engine(threads=1), corpus)
+
+
+@dataclass
+class SmallWorld(World):
+    """Nodes that all train the small model."""
+
+    def join(self, index: int, **settings: object) -> RoundLoop:
+        """Start (or start again) the node of a staked account."""
+
+        def make(_: Settings) -> Workshop:
+            return Workshop(MICRO, choose_engine(threads=1), self.dataset)
+
+        return self.start(index, make, **settings)
+
+
+@pytest.fixture
+def world(corpus: Dataset, shop: Workshop, tmp_path: Path) -> Iterator[SmallWorld]:
+    """A network on a chain of its own, whose clock is moved by weeks; nobody has staked."""
+    chain = Devnet(tmp_path / "chain", port=0, block_time=0, save_seconds=3600)
+    running = chain.up()
+    try:
+        accounts, genesis = dev_accounts(6), shop.genesis()
+        client = ChainClient(RetryingProvider(running.rpc_url, 20), accounts[0])
+        network = Network(running, deploy(client, DEVNET, genesis, client.address), genesis, accounts)
+        made = SmallWorld(network, corpus, tmp_path)
+        with made.stack:
+            yield made
+    finally:
+        chain.down()
