@@ -22,6 +22,7 @@ COMMANDS = (
     LazyCommand("devnet", "node.cli.devnet", "A chain on this machine with the contracts on it: up, down."),
     LazyCommand("stake", "node.cli.stake", "Stake NEURO: add, thaw, withdraw, status."),
     LazyCommand("data", "node.cli.data", "Training text: add, list, verify."),
+    LazyCommand("vocab", "node.cli.vocab", "The vocabulary by vote: propose, check, vote, activate, rollback."),
     LazyCommand("run", "node.cli.run", "Run the node: train, claim, audit, be paid."),
     LazyCommand("status", "node.cli.status", "What the node does and why; --watch follows it."),
     LazyCommand("audit", "node.cli.audit", "Recompute any claim and say where it is first wrong."),

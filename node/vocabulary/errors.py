@@ -30,3 +30,12 @@ class ProposalRefusedError(PonwError):
 
 class ProposalFileError(DataError):
     """The file of a proposal cannot be read as merges."""
+
+
+class NoProposalError(PonwError):
+    """No proposal, or more than one, has the number that was given."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, "`ponw vocab list` shows every proposal; give at least four digits of its number.")
