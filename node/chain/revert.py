@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 
 from node.chain import artifacts
 from node.chain.errors_catalogue import CATALOGUE, CLASSES
-from node.chain.types import Phase
+from node.chain.types import Phase, ProposalState
 from node.chain.units import format_time, format_units
 from node.errors import PonwError, RevertError
 
@@ -36,6 +36,8 @@ class _Argument:
             return format_units(self._value)
         if spec == "time":
             return format_time(self._value)
+        if spec == "proposal" and self._value in list(ProposalState):
+            return ProposalState(self._value).name.lower()
         if spec == "phase" and self._value in list(Phase):
             return Phase(self._value).name.lower().replace("_", " ")
         return str(self._value)
