@@ -32,3 +32,7 @@ class OuterStepError(ConsensusError):
 
 class ProgramError(ConsensusError):
     """A step that is no program of the exact ops, or a program that does not hold together."""
+
+
+class InferenceError(ConsensusError):
+    """Something that cannot be decoded: other weights, a prompt beyond the context, a setting out of its range."""

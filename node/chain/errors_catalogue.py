@@ -1,7 +1,7 @@
 """What each custom error of the contracts means to an operator: a sentence and a next step.
 
 Sentences are format strings over the arguments: `{x}` as it is, `{x:neuro}` wei as NEURO, `{x:time}` a timestamp,
-`{x:phase}` the name of a round's phase, `{x:proposal}` the state of a proposal.
+`{x:phase}` the name of a round's phase, `{x:proposal}` the state of a proposal, `{x:request}` that of a paid request.
 """
 
 from __future__ import annotations
@@ -190,6 +190,25 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "FailedCall": ("A call by a contract failed without a reason.", _INTERNAL),
     "StringsInsufficientHexLength": ("{value} does not fit {length} hex digits.", _INTERNAL),
+    # InferenceEscrow
+    "BadTimes": ("A clock of the escrow is 0.", _DEPLOY),
+    "InsufficientDeposit": (
+        "Only {available:neuro} are deposited but {needed:neuro} are needed.",
+        "Add to the deposit with `ponw escrow deposit AMOUNT`.",
+    ),
+    "NotPayer": ("{caller} is not the payer of this request.", "Use the account that opened it."),
+    "NotServer": ("{caller} is not the server of this request.", "Only its server may release it."),
+    "BadSignature": ("The signature is not by {signer}.", "Ask the server for a new quote."),
+    "QuoteExpired": ("The quote was valid until {validUntil:time}.", "Ask the server for a new quote."),
+    "WrongPayees": (
+        "The quote names {count} payees, or one that is nobody or holds nothing.",
+        "Ask another server for a quote.",
+    ),
+    "WrongState": (
+        "The request is not in the state that this needs, but {state:request}.",
+        "See `ponw escrow requests` for where it stands.",
+    ),
+    "TooManyTokens": ("{tokens} tokens are more than the {most} that were agreed.", _INTERNAL),
 }
 
 CLASSES: dict[str, type[PonwError]] = {

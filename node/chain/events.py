@@ -319,6 +319,48 @@ class ProposalCanceled(Event):
     proposal_id: int
 
 
+@dataclass(frozen=True)
+class Opened(Event):
+    """A payer locked the fee of a request; `seed` fixes every draw of its answer."""
+
+    request: bytes
+    payer: str
+    server: str
+    locked: int
+    seed: bytes
+
+
+@dataclass(frozen=True)
+class Cancelled(Event):
+    """A payer says that only `tokens` were served; the server may settle until `deadline`."""
+
+    request: bytes
+    tokens: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Settled(Event):
+    """A voucher was paid: wei to the payees, burned, and back to the payer."""
+
+    request: bytes
+    tokens: int
+    paid: int
+    burned: int
+    returned: int
+
+
+@dataclass(frozen=True)
+class Refunded(Event):
+    """A request ended without a voucher: the tokens that the payer named were paid, the rest went back."""
+
+    request: bytes
+    tokens: int
+    paid: int
+    burned: int
+    returned: int
+
+
 EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
     ("WorkRegistry", kind.__name__): kind
     for kind in (
@@ -338,6 +380,7 @@ EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
 EVENT_TYPES |= {
     ("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameMoved, GameEnded)
 }
+EVENT_TYPES |= {("InferenceEscrow", kind.__name__): kind for kind in (Opened, Cancelled, Settled, Refunded)}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}
@@ -346,7 +389,7 @@ EVENT_TYPES |= {
     ("VocabularyGovernor", kind.__name__): kind
     for kind in (ChangeProposed, ChangeAmended, BondFreed, ProposalQueued, ProposalCanceled, *_VOTES)
 }
-"""(contract, event) → type. Stake movements and transfers are read by view, not by event."""
+"""(contract, event) → type. Stake movements, deposits and transfers are read by view, not by event."""
 
 
 def snake_case(name: str) -> str:
