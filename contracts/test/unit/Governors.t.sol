@@ -101,7 +101,7 @@ contract GovernorsTest is GovernanceFixture {
         vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorOnlyExecutor.selector, address(this)));
         governor.setLateQuorumVoteExtension(1);
         (bool ok,) = address(governor).call{ value: 0 }("");
-        vm.assertFalse(ok, "takes no ether");
+        vm.assertFalse(ok); // takes no ether
     }
 
     // --- discussion ---
