@@ -18,12 +18,14 @@ DRAIN_SECONDS = 30
 
 
 def listen_at(host: str, port: int) -> tuple[socket.socket, str]:
-    """A bound socket and its address as an http URI; port 0 takes a free one.
+    """A listening socket and its address as an http URI; port 0 takes a free one. Who connects before the server runs
+    waits for it.
 
     Raises:
         ServerError: the address is in use or not ours.
     """
     listener = listen(host, port)
+    listener.listen(CONNECTIONS)
     shown = f"[{host}]" if ":" in host else host
     return listener, f"http://{shown}:{listener.getsockname()[1]}"
 

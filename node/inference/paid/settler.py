@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from node.chain.client import ChainClient
 from node.chain.escrow import InferenceEscrow, Quote, RequestState, RequestView
-from node.errors import ChainError, DatabaseError
+from node.errors import ChainError, DatabaseError, PonwError
 from node.logs import get_logger
 from node.storage.store import Store
 from node.storage.tables import PaidRequest, PaidState
@@ -97,7 +97,7 @@ class Settler:
                 fresh = record.request not in self._busy
                 self._busy.add(record.request)
             if fresh:
-                self._pool.submit(self._settle, record)
+                self._pool.submit(self._settle, record).add_done_callback(_report)
         with self._lock:
             live = dict(self._live)
         for request, cancelled in live.items():
@@ -110,8 +110,8 @@ class Settler:
             if outcome:
                 self._store.finish_paid(record.request, outcome)
                 log.info("paid request over", request=record.request.hex(), outcome=outcome)
-        except (ChainError, DatabaseError) as error:
-            log.warning("not settled yet", request=record.request.hex(), reason=error.message)
+        except PonwError as error:
+            log.warning("not settled yet; trying again", request=record.request.hex(), reason=error.message)
         finally:
             with self._lock:
                 self._busy.discard(record.request)
@@ -143,6 +143,13 @@ class Settler:
     def _settle_by_voucher(self, record: PaidRequest, quote: Quote) -> str:
         self._escrow.settle(quote, record.tokens, record.voucher)
         return f"settled by a voucher for {record.tokens} tokens"
+
+
+def _report(done: Future[None]) -> None:
+    """A fault of the program itself must not vanish with its thread; the request is taken up at the next look."""
+    fault = done.exception()
+    if fault is not None:
+        log.error("a settlement failed", exc_info=fault)
 
 
 def _render(quote: Quote) -> str:
