@@ -19,7 +19,7 @@ class Pricing:
     finals: int
 
     def __post_init__(self) -> None:
-        if not (0 <= self.busy and 1 <= self.slots and 0 <= self.finals):
+        if not (self.busy >= 0 and self.slots >= 1 and self.finals >= 0):
             raise ValueError("places and claims are not negative, and there is one place at least")
         if not 1 <= self.tier <= len(c.TIER_PRICES):
             raise ValueError(f"tiers that answer are 1 to {len(c.TIER_PRICES)}")

@@ -102,7 +102,7 @@ def amend(
 
 @app.command()
 def check(ctx: typer.Context, name: IdArgument) -> None:
-    """Recount and recompute all that a proposal claims, from this machine's own text. Exit status 17 if anything differs.
+    """Recount and recompute all that a proposal claims, from this machine's own text; exit status 17 where it differs.
 
     Examples:
 

@@ -13,7 +13,7 @@ from node.inference.text import ByteTokenizer, Tokenizer
 from node.storage.checkpoints import GLOBAL_GROUPS, CheckpointStore
 from node.storage.errors import TensorFileError
 from node.storage.tensorfile import Tensors, load_tensors
-from node.training.start import STATES_NAME
+from node.training.tools import STATES_NAME
 from node.training.work import GENESIS_SEED
 
 

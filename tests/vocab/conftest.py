@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from bench.arena import MICRO
 from consensus.arithmetic import choose_engine
 from economics.networks import DEVNET
+from economics.units import HOUR, Seconds
 from node.chain.client import ChainClient
 from node.chain.deploy import deploy
 from node.chain.devnet import Devnet, dev_accounts
@@ -22,6 +23,10 @@ from node.training.loop import RoundLoop
 from node.training.work import Workshop
 from tests.conftest import Network
 from tests.training.conftest import World
+
+VOTE = Seconds(HOUR)
+PATIENT = replace(DEVNET, discussion=VOTE, vote=VOTE, vote_extension=VOTE, grace=VOTE, emergency=VOTE, thaw=5 * VOTE)
+"""A devnet whose votes last longer than any round: only the test itself moves them on."""
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +62,7 @@ def world(corpus: Dataset, shop: Workshop, tmp_path: Path) -> Iterator[SmallWorl
     try:
         accounts, genesis = dev_accounts(6), shop.genesis()
         client = ChainClient(RetryingProvider(running.rpc_url, 20), accounts[0])
-        network = Network(running, deploy(client, DEVNET, genesis, client.address), genesis, accounts)
+        network = Network(running, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
         made = SmallWorld(network, corpus, tmp_path)
         with made.stack:
             yield made
