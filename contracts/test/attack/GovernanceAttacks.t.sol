@@ -88,7 +88,6 @@ contract GovernanceAttacksTest is GovernanceFixture {
         governor.executeChange(second, bob, URI);
         governor.releaseBond(stale);
         _takenBack(1, alice);
-        _step("trained");
         _round("shrunk");
         registry.openRound();
         _assertPlace(0, 0);

@@ -33,11 +33,11 @@ contract GovernanceGasTest is GovernanceFixture {
         registry.openRound();
         _record("open_transition", suffix);
         vm.prank(bob);
-        emergency.proposeRollback(1, "");
+        uint256 back = emergency.proposeRollback(1, "");
         _record("propose_rollback", suffix);
         _skip(1);
         vm.prank(bob);
-        emergency.castVote(emergency.idOf(1), FOR);
+        emergency.castVote(back, FOR);
         _skip(EMERGENCY);
         emergency.executeRollback(1);
         _record("execute_rollback", suffix);
