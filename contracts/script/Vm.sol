@@ -29,7 +29,10 @@ interface Vm {
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
     function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
+    function writeFile(string calldata path, string calldata data) external;
     function toString(uint256 value) external pure returns (string memory);
+    function toString(address value) external pure returns (string memory);
+    function toString(bytes32 value) external pure returns (string memory);
     function assertTrue(bool condition, string calldata what) external pure;
     function assertTrue(bool condition) external pure;
     function assertFalse(bool condition) external pure;

@@ -18,10 +18,16 @@ from economics.units import DAY, Steps
 from node.chain import artifacts
 from node.chain.client import ChainClient
 from node.chain.contracts import Contracts
+from node.chain.cost import Cost
 from node.chain.deployment import Addresses, Deployment, describe
+from node.chain.rpc import rpc_errors
 from node.chain.types import Parameters, Schedule
 from node.errors import ContractsError
 
+CREATE_GAS = 500_000
+"""Bounds a creation's gas beside its code: transaction, arguments, and what constructors write."""
+BYTE_GAS = 220
+"""Bounds the gas of a byte of code: 200 to keep it, 16 to send it, and the init code's words (EIP-170, 2028, 3860)."""
 NO_JUDGE = "0x" + "00" * 20
 
 
@@ -95,7 +101,7 @@ def _arguments(
 ) -> dict[str, tuple[object, ...]]:
     votes = (network.discussion, network.vote, network.vote_extension, network.grace)
     return {
-        "NeuroToken": (at.emission, treasury, network.genesis_supply, network.supply_cap),
+        "NeuroToken": (at.emission, Web3.to_checksum_address(treasury), network.genesis_supply, network.supply_cap),
         "Staking": (at.token, at.registry, at.vocabulary, network.min_stake, network.thaw),
         "Emission": (at.token, at.registry, at.vocabulary, _values(schedule)),
         "WorkRegistry": (at.staking, at.emission, _values(parameters)),
@@ -106,6 +112,16 @@ def _arguments(
         "EmergencyGovernor": (at.vocabulary, network.emergency),
         "InferenceEscrow": (at.token, network.progress, network.settle),
     }
+
+
+def deployment_cost(client: ChainClient) -> Cost:
+    """The most that `deploy` may cost now; later contracts can't be simulated before the earlier ones stand."""
+    sizes = [len(artifacts.load(name).bytecode) // 2 for name in artifacts.CONTRACT_NAMES]
+    gas = sum(CREATE_GAS + size * BYTE_GAS for size in sizes)
+    with rpc_errors():
+        tip = int(client.web3.eth.max_priority_fee)
+        base = int(client.web3.eth.get_block("latest")["baseFeePerGas"])
+    return Cost(f"deploy {len(sizes)} contracts from {client.address}", gas, 2 * base + tip)
 
 
 def verify(contracts: Contracts, network: NetworkParameters, parameters: Parameters) -> None:

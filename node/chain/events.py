@@ -440,7 +440,7 @@ def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
         values["support"] = Support(values["support"])
     if "children" in values:
         values["children"] = tuple(map(bytes, values["children"]))
-    if "reason" in values:
+    if isinstance(values.get("reason"), int):  # elsewhere it is somebody's text
         values["reason"] = LossReason(values["reason"])
     return values
 
