@@ -97,8 +97,12 @@ def test_a_round_with_a_claim_has_an_audit() -> None:
 
 
 def test_presets_follow_the_protocol() -> None:
-    assert (MAINNET.window, MAINNET.response, MAINNET.thaw) == (600, 300, 16 * 86_400)
+    assert (MAINNET.window, MAINNET.response, MAINNET.thaw) == (600, 300, 18 * 86_400)
     assert MAINNET.claim_bond == neuro(50)
+    votes = (MAINNET.discussion, MAINNET.vote, MAINNET.grace, MAINNET.emergency)
+    assert votes == (7 * 86_400, 7 * 86_400, 7 * 86_400, 48 * 3_600)
+    assert MAINNET.thaw >= MAINNET.vote + MAINNET.vote_extension + MAINNET.grace + MAINNET.emergency
+    assert (MAINNET.progress, MAINNET.settle) == (30, 30)
     assert DEVNET.claim_bond == MAINNET.claim_bond, "money is the same everywhere; only times are short"
 
 
