@@ -24,6 +24,7 @@ from node.inference.paid.journal import Record
 from node.inference.paid.payer import Payer
 from node.inference.paid.terms import Terms
 from node.inference.paid.verify import verify
+from node.inference.versions import prompt_encoder, versions_of
 
 app = typer.Typer(rich_markup_mode=None)
 POLL_SECONDS = 0.25
@@ -64,10 +65,12 @@ def infer(
     if prompt is None:
         _resume(payer)
         return
-    chosen = named(server) if server else cheapest(payer.contracts, Deployment.load(settings.contracts_file).block)
+    first = Deployment.load(settings.contracts_file).block
+    chosen = named(server) if server else cheapest(payer.contracts, first)
     asked = payer.question(prompt, max_tokens, round(temperature * 1000), max(1, round(top_p * 10_000)))
     offer = payer.ask(chosen.uri, asked)
-    record = payer.accept(chosen.uri, asked, offer, Terms(parse_neuro(max_fee), chosen.address))
+    terms = Terms(parse_neuro(max_fee), chosen.address, prompt_encoder(payer.contracts, first))
+    record = payer.accept(chosen.uri, asked, offer, terms)
     _show_cost(chosen, record)
     with payer.journal.hold(record), _interruptible() as stop:
         payer.open(record)
@@ -77,7 +80,7 @@ def infer(
     if output is Format.TEXT:
         typer.echo()
     paid = _settled(payer, record, stop)
-    verified = verify(settings, record) if check else None
+    verified = verify(settings, record, versions_of(payer.contracts, first)) if check else None
     if output is Format.JSON:
         print_json(_document(record, paid, None if verified is None else verified.matches))
     note(_summary(record, paid))

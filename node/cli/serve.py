@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from node.cli.context import PasswordOption
-from node.cli.session import settings_of, signing_contracts
+from node.cli.session import read_contracts, settings_of, signing_contracts
 
 app = typer.Typer(rich_markup_mode=None)
 DEFAULT_PORT = 9450
@@ -67,20 +67,22 @@ def serve(
     from node.inference.openai.keys import keys_for  # noqa: PLC0415
     from node.inference.service import InferenceService, step_ms  # noqa: PLC0415
     from node.inference.serving import listen_at, run_until_signal  # noqa: PLC0415
+    from node.inference.versions import known_versions  # noqa: PLC0415
 
     settings = settings_of(ctx)
     if announce and not paid:
         raise typer.BadParameter("only a server with --paid is announced", param_hint="--announce")
     contracts = signing_contracts(settings, password_file, yes=True) if paid else None
     keys = keys_for(host, api_key_file)
-    model = load_model(preset.value if preset else settings.preset, settings.home, state)
+    versions = known_versions(settings, read_contracts)
+    model = load_model(preset.value if preset else settings.preset, settings.home, state, versions)
     count = threads or settings.threads or 0
     set_threads(count)
     decoder = choose_decoder(model.config, model.weights, slots, count, settings.max_isa, time.perf_counter)
     listener, uri = listen_at(host, port)
     service = InferenceService(model, decoder, queue, step_ms(decoder, time.perf_counter))
     typer.echo(f"model:   {model.name}, {model.origin}")
-    typer.echo(f"root:    0x{model.root.hex()}")
+    typer.echo(f"root:    0x{model.root.hex()}, version {model.tokenizer.version} of the vocabulary")
     typer.echo(f"kernel:  {decoder.name}, {slots} answers at once, context of {model.config.seq_len} tokens")
     typer.echo(f"address: {uri}/v1{'' if keys is None else ' (with an API key)'}")
     try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consensus.commitments.tensors import global_root, tensor_set_root
 from consensus.model.config import PRESETS, ModelConfig
 from consensus.model.init import init_weights
+from governance.activation import History, Version
 from node.errors import CheckpointError
-from node.inference.text import ByteTokenizer, Tokenizer
-from node.storage.checkpoints import GLOBAL_GROUPS, CheckpointStore
-from node.storage.errors import TensorFileError
+from node.inference.text import Tokenizer, tokenizer_of
+from node.storage.checkpoints import GLOBAL_GROUPS, CheckpointStore, Loaded
+from node.storage.errors import NoCheckpointError, TensorFileError
 from node.storage.tensorfile import Tensors, load_tensors
 from node.training.tools import STATES_NAME
 from node.training.work import GENESIS_SEED
@@ -29,27 +31,68 @@ class Model:
     origin: str
 
 
-def load_model(preset: str, home: Path | None = None, state: Path | None = None) -> Model:
+BYTES = History()[0]
+"""Version 0 of the vocabulary."""
+
+
+def load_model(
+    preset: str, home: Path | None = None, state: Path | None = None, versions: Sequence[Version] = (BYTES,)
+) -> Model:
     """The weights of `state` if given, else the newest global state in `home`, else the start of a network.
+
+    `versions`: of the vocabulary, the likeliest first; the model's shapes say which of them it speaks.
 
     Raises:
         TensorFileError, NoCheckpointError: the file is not a state of this preset. DiskError: it cannot be read.
     """
-    config = PRESETS[preset]
+    base = PRESETS[preset]
     if state is not None:
-        return model_of(config, _read(state, config), str(state))
+        return _from_file(base, state, versions)
     if home is not None:
-        states = CheckpointStore(home / STATES_NAME, config.shapes(), global_root, GLOBAL_GROUPS)
-        found = states.load_latest()
+        version, found = _newest(base, home, versions)
         if found is not None:
             start = f"the state that round {found.checkpoint.round} starts from"
-            return model_of(config, dict(found.checkpoint.groups["weights"]), start)
-    return model_of(config, init_weights(config, GENESIS_SEED), "the start of a network")
+            return model_of(_sized(base, version), dict(found.checkpoint.groups["weights"]), start, version)
+    return model_of(base, init_weights(base, GENESIS_SEED), "the start of a network")
 
 
-def model_of(config: ModelConfig, weights: Tensors, origin: str) -> Model:
-    """A model of these weights, with the vocabulary of bytes."""
-    return Model(f"ponw-{config.name}", config, weights, tensor_set_root(weights), ByteTokenizer(), origin)
+def model_of(config: ModelConfig, weights: Tensors, origin: str, version: Version = BYTES) -> Model:
+    """A model of these weights, which speaks a version of the vocabulary."""
+    return Model(f"ponw-{config.name}", config, weights, tensor_set_root(weights), tokenizer_of(version), origin)
+
+
+def _sized(base: ModelConfig, version: Version) -> ModelConfig:
+    return replace(base, vocab=version.vocabulary.rows)
+
+
+def _from_file(base: ModelConfig, state: Path, versions: Sequence[Version]) -> Model:
+    refused: TensorFileError | None = None
+    for version in versions:
+        config = _sized(base, version)
+        try:
+            return model_of(config, _read(state, config), str(state), version)
+        except TensorFileError as error:
+            refused = refused or error
+    raise refused or CheckpointError(f"{state} holds no weights of preset {base.name}.", "Check the preset.")
+
+
+def _newest(base: ModelConfig, home: Path, versions: Sequence[Version]) -> tuple[Version, Loaded | None]:
+    """The newest state that any version reads; versions differ in their rows, so one state is one's only."""
+    chosen: tuple[Version, Loaded | None] = (versions[0], None)
+    damaged: NoCheckpointError | None = None
+    for version in versions:
+        shapes = _sized(base, version).shapes()
+        try:
+            found = CheckpointStore(home / STATES_NAME, shapes, global_root, GLOBAL_GROUPS).load_latest()
+        except NoCheckpointError as error:
+            damaged = damaged or error
+            continue
+        best = chosen[1]
+        if found is not None and (best is None or found.checkpoint.round > best.checkpoint.round):
+            chosen = (version, found)
+    if chosen[1] is None and damaged is not None:
+        raise damaged
+    return chosen
 
 
 def _read(path: Path, config: ModelConfig) -> Tensors:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import threading
 from collections.abc import Sequence
 from typing import Protocol
 
 from consensus.model.tokens import BYTE_VOCAB
+from governance.activation import Version
+from governance.tokenizer import Encoder
 
 
 class Tokenizer(Protocol):
@@ -31,6 +34,27 @@ class ByteTokenizer:
 
     def decode(self, token: int) -> bytes:
         return bytes([token]) if token < BYTE_VOCAB else b""
+
+
+class MergeTokenizer:
+    """A later version: byte-level BPE. Threads may share it."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version.number
+        self._tokens = version.vocabulary.tokens
+        self._encoder, self._lock = Encoder(version.vocabulary), threading.Lock()
+
+    def encode(self, data: bytes) -> Sequence[int]:
+        with self._lock:
+            return [int(token) for token in self._encoder.encode(data)]
+
+    def decode(self, token: int) -> bytes:
+        return self._tokens[token] or b""
+
+
+def tokenizer_of(version: Version) -> Tokenizer:
+    """How text becomes ids in a version."""
+    return MergeTokenizer(version) if version.number else ByteTokenizer()
 
 
 class TextStream:

@@ -9,6 +9,7 @@ from consensus.arithmetic import choose_engine
 from consensus.inference.answer import recompute
 from consensus.inference.decoding import PROGRAM, Definition
 from consensus.inference.sampling import Settings as Drawing
+from governance.activation import Version
 from node.config import Settings
 from node.inference.model import Model, load_model
 from node.inference.paid.errors import AnswerError
@@ -29,12 +30,13 @@ class Verdict:
             raise AnswerError(self.words, "Keep the record of the request: it shows what was asked, drawn and signed.")
 
 
-def verify(settings: Settings, record: Record) -> Verdict:
-    """Recompute the whole answer with the model in this home, if it is the one that was served.
+def verify(settings: Settings, record: Record, versions: Sequence[Version]) -> Verdict:
+    """Recompute the whole answer with the model in this home, if it is the one that was served; `versions` of the
+    vocabulary as for `load_model`.
 
     Errors as for `load_model`.
     """
-    return verify_with(load_model(settings.preset, settings.home), record, settings.threads or 0)
+    return verify_with(load_model(settings.preset, settings.home, versions=versions), record, settings.threads or 0)
 
 
 def verify_with(model: Model, record: Record, threads: int = 0) -> Verdict:
