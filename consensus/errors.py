@@ -36,3 +36,7 @@ class ProgramError(ConsensusError):
 
 class VocabularyError(ConsensusError):
     """Merges that make no vocabulary, or a change of it that does not hold together."""
+
+
+class InferenceError(ConsensusError):
+    """Something that cannot be decoded: other weights, a prompt beyond the context, a setting out of its range."""

@@ -29,6 +29,9 @@ _SIGNATURES: Final[dict[str, tuple[list[type], type | None]]] = {
     "ponw_attention": ([_P, _I, _I, _I, _I, _F, _P, _P, _P], None),
     "ponw_attention_grad": ([_P, _P, _P, _I, _I, _I, _I, _F, _P, _P], None),
     "ponw_adamw": ([_P, _P, _P, _P, _L, _P], _I),
+    "ponw_decode_cache": ([_P, _I], _L),
+    "ponw_decode_work": ([_P], _L),
+    "ponw_decode": ([_P, _P, _I, _I, _P], None),
 }
 
 

@@ -1,22 +1,35 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import { EmergencyGovernor } from "../src/EmergencyGovernor.sol";
 import { Emission } from "../src/Emission.sol";
+import { InferenceEscrow } from "../src/InferenceEscrow.sol";
 import { Judge } from "../src/Judge.sol";
 import { NeuroToken } from "../src/NeuroToken.sol";
 import { Scalar } from "../src/Scalar.sol";
 import { Staking } from "../src/Staking.sol";
+import { Vocabulary } from "../src/Vocabulary.sol";
+import { VocabularyGovernor } from "../src/VocabularyGovernor.sol";
 import { WorkRegistry } from "../src/WorkRegistry.sol";
 import { IEmission } from "../src/interfaces/IEmission.sol";
 import { IWorkRegistry } from "../src/interfaces/IWorkRegistry.sol";
 import { vm } from "./Vm.sol";
 
 /// @title Deployment
-/// @notice The one order in which the six contracts are deployed; any client that keeps it gets the same addresses.
-/// @dev NeuroToken, Staking, Emission, WorkRegistry, Scalar, Judge at the deployer's nonces n to n+5. The token must know
-/// Emission (n+2), Staking and Emission the registry (n+3), the registry its judge (n+5), so those addresses are computed
-/// first. The deployer keeps no power afterwards: nothing has an owner.
+/// @notice The one order in which the ten contracts are deployed; any client that keeps it gets the same addresses.
+/// @dev NeuroToken, Staking, Emission, WorkRegistry, Scalar, Judge, Vocabulary, VocabularyGovernor, EmergencyGovernor,
+/// InferenceEscrow at the deployer's nonces n to n+9. Contracts that name later ones get their addresses computed first. The
+/// deployer keeps no power afterwards: nothing has an owner.
 abstract contract Deployment {
+    /// @param discussion, vote, voteExtension, grace, emergency Seconds of the votes about the vocabulary.
+    struct Votes {
+        uint48 discussion;
+        uint32 vote;
+        uint48 voteExtension;
+        uint48 grace;
+        uint32 emergency;
+    }
+
     struct Config {
         address genesisHolder;
         uint256 genesisSupply;
@@ -26,6 +39,9 @@ abstract contract Deployment {
         IEmission.Schedule schedule;
         IWorkRegistry.Parameters parameters;
         uint64 extension;
+        Votes votes;
+        uint64 progressTime;
+        uint64 settleTime;
     }
 
     struct System {
@@ -33,22 +49,43 @@ abstract contract Deployment {
         Staking staking;
         Emission emission;
         WorkRegistry registry;
+        Scalar scalar;
         Judge judge;
+        Vocabulary vocabulary;
+        VocabularyGovernor governor;
+        EmergencyGovernor emergency;
+        InferenceEscrow escrow;
     }
 
     /// @param deployer The account whose nonces the creations take.
-    /// @param c Where `extension` is 0, no judge is deployed: the registry has the one that its parameters name.
+    /// @param c Where `extension` is 0, neither scalar nor judge is deployed: the registry has the judge that its parameters
+    /// name, and what follows takes their nonces.
     function _deploy(address deployer, Config memory c) internal returns (System memory s) {
         uint256 nonce = vm.getNonce(deployer);
+        uint256 after_ = nonce + (c.extension == 0 ? 4 : 6);
         address emission = vm.computeCreateAddress(deployer, nonce + 2);
         address registry = vm.computeCreateAddress(deployer, nonce + 3);
+        address vocabulary = vm.computeCreateAddress(deployer, after_);
         s.token = new NeuroToken(emission, c.genesisHolder, c.genesisSupply, c.supplyCap);
-        s.staking = new Staking(s.token, registry, c.minimumStake, c.thawPeriod);
-        s.emission = new Emission(s.token, registry, c.schedule);
+        s.staking = new Staking(s.token, registry, vocabulary, c.minimumStake, c.thawPeriod);
+        s.emission = new Emission(s.token, registry, vocabulary, c.schedule);
         if (c.extension != 0) c.parameters.judge = vm.computeCreateAddress(deployer, nonce + 5);
         s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);
         if (c.extension != 0) {
-            s.judge = new Judge(s.registry, new Scalar(s.registry), c.parameters.responseTime, c.extension);
+            s.scalar = new Scalar(s.registry);
+            s.judge = new Judge(s.registry, s.scalar, c.parameters.responseTime, c.extension);
         }
+        _deployVotes(deployer, c, s);
+        s.escrow = new InferenceEscrow(s.token, c.progressTime, c.settleTime);
+    }
+
+    function _deployVotes(address deployer, Config memory c, System memory s) private {
+        uint256 nonce = vm.getNonce(deployer);
+        address governor = vm.computeCreateAddress(deployer, nonce + 1);
+        address emergency = vm.computeCreateAddress(deployer, nonce + 2);
+        s.vocabulary = new Vocabulary(s.registry, governor, emergency);
+        Votes memory v = c.votes;
+        s.governor = new VocabularyGovernor(s.vocabulary, v.discussion, v.vote, v.voteExtension, v.grace);
+        s.emergency = new EmergencyGovernor(s.vocabulary, v.emergency);
     }
 }

@@ -23,6 +23,8 @@ contract Emission is IEmission {
     /// @inheritdoc IEmission
     address public immutable registry;
     /// @inheritdoc IEmission
+    address public immutable vocabulary;
+    /// @inheritdoc IEmission
     uint256 public immutable start;
     /// @inheritdoc IEmission
     mapping(uint256 epoch => uint256) public mintedIn;
@@ -37,13 +39,15 @@ contract Emission is IEmission {
 
     /// @param token_ The token, whose minter this contract must be.
     /// @param registry_ The work registry, usually at an address computed beforehand.
-    constructor(INeuroToken token_, address registry_, Schedule memory schedule_) {
+    /// @param vocabulary_ Pays proposers of activated versions, at an address computed beforehand; 0 for none.
+    constructor(INeuroToken token_, address registry_, address vocabulary_, Schedule memory schedule_) {
         if (schedule_.epochLength == 0 || schedule_.dayLength == 0 || schedule_.halvingEpochs == 0) {
             revert BadSchedule();
         }
         if (token_.minter() != address(this)) revert NotMinter(token_.minter());
         token = token_;
         registry = registry_;
+        vocabulary = vocabulary_;
         start = block.timestamp;
         EPOCH_LENGTH = schedule_.epochLength;
         DAY_LENGTH = schedule_.dayLength;
@@ -54,7 +58,7 @@ contract Emission is IEmission {
 
     /// @inheritdoc IEmission
     function accrue(address node, uint256 amount) external {
-        if (msg.sender != registry) revert OnlyRegistry(msg.sender);
+        if (msg.sender != registry && msg.sender != vocabulary) revert OnlyKeeper(msg.sender);
         uint256 before = _earnings[node].accrued;
         uint96 accrued = (before + amount).toUint96();
         _earnings[node].accrued = accrued;

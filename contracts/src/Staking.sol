@@ -2,14 +2,16 @@
 pragma solidity 0.8.37;
 
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import { StakeVotes } from "./StakeVotes.sol";
 import { INeuroToken } from "./interfaces/INeuroToken.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 
 /// @title Staking
-/// @notice Stake, thaw, withdraw; lock, unlock and slash for the registry. See {IStaking}.
-contract Staking is IStaking {
+/// @notice Stake, thaw, withdraw; lock, unlock and slash for the registry and the vocabulary; votes. See {IStaking}.
+contract Staking is IStaking, StakeVotes {
     using SafeCast for uint256;
     using SafeERC20 for INeuroToken;
 
@@ -18,27 +20,31 @@ contract Staking is IStaking {
     /// @inheritdoc IStaking
     address public immutable registry;
     /// @inheritdoc IStaking
+    address public immutable vocabulary;
+    /// @inheritdoc IStaking
     uint256 public immutable minimumStake;
     /// @inheritdoc IStaking
     uint64 public immutable thawPeriod;
-    /// @inheritdoc IStaking
-    uint256 public totalActive;
     /// @inheritdoc IStaking
     mapping(address account => uint256) public creditOf;
 
     mapping(address account => Account) private _accounts;
 
-    modifier onlyRegistry() {
-        _checkRegistry();
+    modifier onlyKeeper() {
+        _checkKeeper();
         _;
     }
 
     /// @param registry_ The work registry, usually at an address computed beforehand.
+    /// @param vocabulary_ Where proposers' bonds stand, at an address computed beforehand; 0 for none.
     /// @param minimumStake_ Least active stake, in wei.
     /// @param thawPeriod_ Seconds from thaw to withdrawal.
-    constructor(INeuroToken token_, address registry_, uint256 minimumStake_, uint64 thawPeriod_) {
+    constructor(INeuroToken token_, address registry_, address vocabulary_, uint256 minimumStake_, uint64 thawPeriod_)
+        EIP712("ponw", "1")
+    {
         token = token_;
         registry = registry_;
+        vocabulary = vocabulary_;
         minimumStake = minimumStake_;
         thawPeriod = thawPeriod_;
     }
@@ -69,7 +75,7 @@ contract Staking is IStaking {
         account.active = active.toUint128();
         account.thawing += amount.toUint128();
         account.thawEnds = thawEnds;
-        totalActive -= amount;
+        _removeVotes(msg.sender, amount);
         emit Thawed(msg.sender, amount, thawEnds);
     }
 
@@ -95,7 +101,7 @@ contract Staking is IStaking {
     }
 
     /// @inheritdoc IStaking
-    function lock(address account_, uint256 amount) external onlyRegistry {
+    function lock(address account_, uint256 amount) external onlyKeeper {
         Account storage account = _accounts[account_];
         uint256 active = account.active;
         uint256 locked = account.locked;
@@ -106,7 +112,7 @@ contract Staking is IStaking {
     }
 
     /// @inheritdoc IStaking
-    function unlock(address account_, uint256 amount) external onlyRegistry {
+    function unlock(address account_, uint256 amount) external onlyKeeper {
         Account storage account = _accounts[account_];
         uint256 locked = account.locked;
         if (amount > locked) amount = locked;
@@ -115,10 +121,11 @@ contract Staking is IStaking {
     }
 
     /// @inheritdoc IStaking
-    function slash(address account_, uint256 amount, address beneficiary, uint256 share) external onlyRegistry {
+    function slash(address account_, uint256 amount, address beneficiary, uint256 share) external onlyKeeper {
         if (share > amount) revert ShareAboveAmount(share, amount);
         if (amount == 0) revert ZeroAmount();
-        uint256 taken = _take(_accounts[account_], amount);
+        // A claim's bond is locked; a proposer's has been given back, and other bonds' locks are not its to free.
+        uint256 taken = _take(account_, amount, msg.sender == registry ? amount : 0);
         if (taken != amount) share = Math.mulDiv(share, taken, amount);
         if (share != 0) creditOf[beneficiary] += share;
         emit Slashed(account_, beneficiary, taken, share);
@@ -136,6 +143,11 @@ contract Staking is IStaking {
     }
 
     /// @inheritdoc IStaking
+    function totalActive() external view returns (uint256) {
+        return _totalVotes();
+    }
+
+    /// @inheritdoc IStaking
     function isStaker(address account) external view returns (bool) {
         uint256 active = _accounts[account].active;
         return active != 0 && active >= minimumStake;
@@ -147,13 +159,14 @@ contract Staking is IStaking {
         uint256 active = account.active + amount;
         if (active < minimumStake) revert BelowMinimum(active, minimumStake);
         account.active = active.toUint128();
-        totalActive += amount;
+        _addVotes(msg.sender, amount);
         emit Staked(msg.sender, amount, active);
         token.safeTransferFrom(msg.sender, address(this), amount);
     }
 
-    /// @dev Takes up to `amount`, active stake first, then thawing, and frees as much of the lock.
-    function _take(Account storage account, uint256 amount) private returns (uint256 taken) {
+    /// @dev Takes up to `amount`, active stake first, then thawing, and frees up to `freed` of the lock.
+    function _take(address account_, uint256 amount, uint256 freed) private returns (uint256 taken) {
+        Account storage account = _accounts[account_];
         uint256 active = account.active;
         uint256 locked = account.locked;
         // Plain comparisons, which a solver can follow; a minimum without branches multiplies.
@@ -161,17 +174,21 @@ contract Staking is IStaking {
         uint256 rest = amount - fromActive;
         uint256 fromThawing = rest < account.thawing ? rest : account.thawing;
         active -= fromActive;
-        // Never more locked than there is: a slash above the lock eats into stake that other bonds stand on.
-        locked = locked < amount ? 0 : locked - amount;
+        locked = locked < freed ? 0 : locked - freed;
+        // Never more locked than there is: such a slash eats into stake that other bonds stand on.
         if (locked > active) locked = active;
         account.active = active.toUint128();
         account.locked = locked.toUint128();
         if (fromThawing != 0) account.thawing -= fromThawing.toUint128();
-        totalActive -= fromActive;
+        if (fromActive != 0) _removeVotes(account_, fromActive);
         taken = fromActive + fromThawing;
     }
 
-    function _checkRegistry() private view {
-        if (msg.sender != registry) revert OnlyRegistry(msg.sender);
+    function _stakeOf(address account) internal view override returns (uint256) {
+        return _accounts[account].active;
+    }
+
+    function _checkKeeper() private view {
+        if (msg.sender != registry && msg.sender != vocabulary) revert OnlyKeeper(msg.sender);
     }
 }

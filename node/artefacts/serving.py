@@ -45,7 +45,7 @@ def serve_in_thread(app: FastAPI, host: str, port: int) -> Iterator[Serving]:
     Raises:
         ServerError: the address is in use or not ours, or the server did not start in time.
     """
-    listener = _bind(host, port)
+    listener = listen(host, port)
     server = _Server(_config(app))
     thread = threading.Thread(target=server.run, args=([listener],), name="artefacts", daemon=True)
     thread.start()
@@ -75,10 +75,12 @@ class _Server(uvicorn.Server):
             self.ready.set()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises ServerError: the address is in use or not ours."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Named, because asyncio turns the delay of small packets (Nagle) off only where the protocol is TCP by name.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-CONTRACT_NAMES = ("NeuroToken", "Staking", "Emission", "WorkRegistry", "Scalar", "Judge")
+CONTRACT_NAMES = (
+    "NeuroToken",
+    "Staking",
+    "Emission",
+    "WorkRegistry",
+    "Scalar",
+    "Judge",
+    "Vocabulary",
+    "VocabularyGovernor",
+    "EmergencyGovernor",
+    "InferenceEscrow",
+)
 """In order of deployment."""
 
 
@@ -39,9 +50,9 @@ def load(name: str) -> Artifact:
 
 @functools.cache
 def all_errors() -> tuple[dict[str, Any], ...]:
-    """Every distinct custom error of every contract, by name and input types."""
+    """Every distinct custom error of every contract, by name and input types; the first contract's names of inputs."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for name in CONTRACT_NAMES:
         for entry in load(name).entries("error"):
-            found[(entry["name"], *(item["type"] for item in entry["inputs"]))] = entry
+            found.setdefault((entry["name"], *(item["type"] for item in entry["inputs"])), entry)
     return tuple(found.values())

@@ -15,10 +15,11 @@ from node.storage.audits import AuditMethods
 from node.storage.claims import ClaimMethods
 from node.storage.database import WRITING, database_errors, file_url, open_engine
 from node.storage.journal import JournalMethods
+from node.storage.paid import PaidMethods
 from node.storage.rounds import RoundMethods
 
 
-class Store(RoundMethods, ClaimMethods, AuditMethods, JournalMethods):
+class Store(RoundMethods, ClaimMethods, AuditMethods, JournalMethods, PaidMethods):
     """The node's memory. What a method returned is a plain record, detached from the database.
 
     Durable: with SQLite every write is on disk (WAL, synchronous=FULL) when its method returns. Safe to use from

@@ -40,6 +40,14 @@ class TxState(StrEnum):
     FAILED = "failed"
 
 
+class PaidState(StrEnum):
+    """Life of a paid request at its server. ENDED: no more tokens go out, the money is to be fetched."""
+
+    SERVING = "serving"
+    ENDED = "ended"
+    DONE = "done"
+
+
 class Word(TypeDecorator[str]):
     """A short string; members of a StrEnum are stored by value whatever the driver makes of enums."""
 
@@ -169,3 +177,17 @@ class Transaction(SQLModel, table=True):
     nonce: int = _number()
     tx_hash: str = _text()
     state: str = _word()
+
+
+class PaidRequest(SQLModel, table=True):
+    """A request this node answers for money. `quote` is JSON; `tokens` and `voucher` (65 bytes, empty at first) are the
+    newest voucher; `outcome` says in words how it ended."""
+
+    __tablename__ = "paid_requests"
+
+    request: bytes = _hash(primary_key=True)
+    quote: str = _text()
+    state: str = _word(index=True)
+    tokens: int = _number()
+    voucher: bytes = Field(default=b"", sa_column=Column(LargeBinary(65), nullable=False))
+    outcome: str = _text()

@@ -115,7 +115,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         *(("devnet", verb) for verb in ("up", "down")),
         *(("stake", verb) for verb in ("add", "thaw", "withdraw", "status")),
         *(("rewards", verb) for verb in ("list", "claim")),
-        *((verb,) for verb in ("run", "status", "kernels", "program")),
+        *((verb,) for verb in ("deploy", "run", "status", "kernels", "program")),
         ("config", "show"),
     ],
     ids=" ".join,
@@ -344,6 +344,30 @@ def test_devnet_up_funds_and_is_idempotent(ponw: Ponw, home: Path, genesis: obje
         _refused(ponw("stake", "status"), ExitCode.RPC, "ponw devnet up")
     finally:
         chain.down()
+
+
+def test_deploy_refuses_to_replace_a_network(ponw: Ponw, home: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "contracts.json").write_text("{}")
+    _refused(ponw("deploy", "--yes"), ExitCode.CONFIG, "--force")
+    assert (home / "contracts.json").read_text() == "{}"
+
+
+def test_deploy_a_network_from_the_wallet(
+    ponw: Ponw, home: Path, network: Network, password_file: Path
+) -> None:
+    from node.chain.deployment import Deployment
+
+    config.save(home, rpc_url=network.running.rpc_url, preset="tiny")
+    address = keys.import_private_key(home / "keystore", KEY, "correct horse", scrypt_n=FAST).address
+    options = ("deploy", "--network", "devnet", "--yes", "--password-file", str(password_file), "--format", "json")
+    _refused(ponw(*options), ExitCode.FUNDS, "can't pay for this")
+    network.rpc("anvil_setBalance", address, hex(10**19))
+    done = ponw(*options)
+    assert done.returncode == 0, done.stderr
+    deployment = Deployment.load(home / "contracts.json")
+    assert json.loads(done.stdout)["addresses"] == deployment.addresses.model_dump()
+    assert "deploy 10 contracts" in done.stderr
 
 
 def test_devnet_refuses_another_networks_home(ponw: Ponw, home: Path) -> None:

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import { IERC5805 } from "@openzeppelin/contracts/interfaces/IERC5805.sol";
 import { INeuroToken } from "./INeuroToken.sol";
 
 /// @title IStaking
-/// @notice Holds stake. The work registry locks bonds in it and slashes it; nobody else can touch an account's stake.
-/// @dev Balance of the contract = all active + all thawing + all credits (plus what anyone sends here by mistake, which
+/// @notice Holds stake. The work registry and the vocabulary lock bonds in it and slash it; nobody else can touch an
+/// account's stake. Active stake votes (ERC-5805, by timestamp): for its owner, or for whom the owner delegated it to.
+/// @dev Votes = active stake, always: thawing and slashed stake has no vote from that second on. Delegating to address 0
+/// gives the votes back to the owner. Balance of the contract = all active + all thawing + all credits (plus what anyone sends here by mistake, which
 /// is nobody's). Amounts are wei of NEURO.
-interface IStaking {
+interface IStaking is IERC5805 {
     /// @param active Stake that counts, locked part included.
     /// @param locked Part of `active` that stands behind open claims and challenges; it cannot thaw.
     /// @param thawing Stake on its way out, still slashable until it has left.
@@ -50,13 +53,15 @@ interface IStaking {
     error NothingToCollect();
     /// @notice Thrown when a beneficiary's share is above the slashed amount.
     error ShareAboveAmount(uint256 share, uint256 amount);
-    /// @notice Thrown when anyone but the registry locks, unlocks or slashes.
-    error OnlyRegistry(address caller);
+    /// @notice Thrown when anyone but the registry or the vocabulary locks, unlocks or slashes.
+    error OnlyKeeper(address caller);
 
     /// @notice The staked token.
     function token() external view returns (INeuroToken);
-    /// @notice The one contract that may lock, unlock and slash.
+    /// @notice Holds claims; may lock, unlock and slash.
     function registry() external view returns (address);
+    /// @notice Holds vocabulary proposals; may lock, unlock and slash.
+    function vocabulary() external view returns (address);
     /// @notice Least active stake of a staker, in wei.
     function minimumStake() external view returns (uint256);
     /// @notice Seconds from thaw to withdrawal.
@@ -85,12 +90,13 @@ interface IStaking {
     /// @notice Pays the caller its credit from slashed bonds.
     function collect() external returns (uint256 amount);
 
-    /// @notice Locks `amount` of a staker's free active stake. Registry only.
+    /// @notice Locks `amount` of a staker's free active stake. Registry and vocabulary only.
     function lock(address account, uint256 amount) external;
-    /// @notice Frees `amount` of locked stake, or all that is locked if that is less. Registry only.
+    /// @notice Frees `amount` of locked stake, or all that is locked if that is less. Registry and vocabulary only.
     function unlock(address account, uint256 amount) external;
-    /// @notice Takes `amount` out of the lock and the stake of `account`, active stake first, then thawing. Registry only.
-    /// @dev Where less than `amount` is left, all is taken and the share shrinks in proportion, rounded down; the burned
+    /// @notice Takes `amount` of the stake of `account`, active stake first, then thawing. Registry and vocabulary only.
+    /// @dev The registry slashes what is locked, so its slash frees as much of the lock; the vocabulary slashes a proposer
+    /// whose bond was given back, so its slash frees none, but no more stays locked than is active. Where less than `amount` is left, all is taken and the share shrinks in proportion, rounded down; the burned
     /// part is rounded up.
     /// @param beneficiary Who is credited.
     /// @param share The part of `amount` credited; the rest is burned.

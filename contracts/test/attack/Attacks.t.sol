@@ -33,7 +33,7 @@ contract AttacksTest is Fixture {
         return token.balanceOf(a) + account.active + account.thawing + staking.creditOf(a) + emission.accruedOf(a);
     }
 
-    function test_attack_self_challenge_through_a_second_account_loses_the_bond() public {
+    function test_attack_self_slash_for_bounty_loses_the_bond() public {
         uint256 before = _wealth();
         Claim memory c = _posted(mallory, STEPS);
         _loseBySilence(c, sybil);
@@ -131,7 +131,7 @@ contract AttacksTest is Fixture {
         registry.post(c);
     }
 
-    function test_attack_copied_answer_gives_the_copier_nothing() public {
+    function test_attack_mempool_copied_proof_gives_the_copier_nothing() public {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 2);
         IWorkRegistry.Opening memory a = _opening(alice, STEPS, 1);
@@ -145,7 +145,7 @@ contract AttacksTest is Fixture {
         vm.assertEq(staking.creditOf(alice), CHALLENGE_BOND / 2);
     }
 
-    function test_attack_lost_claim_posted_again() public {
+    function test_attack_claim_replay_of_a_lost_claim() public {
         Claim memory c = _posted(mallory, STEPS);
         _challenge(bob, c, 0);
         _challenge(carol, c, 1);
@@ -174,7 +174,7 @@ contract AttacksTest is Fixture {
         _post(c);
     }
 
-    function test_attack_claim_replayed_on_another_chain_is_another_claim() public {
+    function test_attack_signature_replay_across_chains_of_a_claim() public {
         Claim memory c = _posted(alice, STEPS);
         bytes32 here = registry.hashClaim(c);
         vm.chainId(424_242);
@@ -199,7 +199,7 @@ contract AttacksTest is Fixture {
         _assertState(c, ClaimState.Lost, 0);
     }
 
-    function test_attack_one_leaf_for_two_steps() public {
+    function test_attack_merkle_second_preimage_one_leaf_for_two_steps() public {
         // Leaves carry their step, so a repeated leaf opens at one place only.
         registry.openRound();
         Claim memory c = _train(mallory, 2);
@@ -215,7 +215,7 @@ contract AttacksTest is Fixture {
         _send(c, bob, o, o);
     }
 
-    function test_attack_donation_inflates_nothing() public {
+    function test_attack_donation_inflation_of_stake() public {
         vm.prank(mallory);
         vm.assertTrue(token.transfer(address(staking), NEURO));
         vm.assertEq(staking.totalActive(), 5 * STAKE);
@@ -226,7 +226,7 @@ contract AttacksTest is Fixture {
         vm.assertEq(staking.withdraw(), STAKE);
     }
 
-    function test_attack_stranger_cannot_touch_the_thaw_clock() public {
+    function test_attack_stranger_resetting_timers_cannot_touch_the_thaw_clock() public {
         vm.prank(alice);
         staking.thaw(STAKE);
         _skip(THAW);
@@ -239,7 +239,7 @@ contract AttacksTest is Fixture {
         staking.withdraw();
     }
 
-    function test_attack_one_bad_payee_blocks_nobody() public {
+    function test_attack_one_bad_payee_blocking_all_challengers() public {
         // Credits are pulled: a challenger that never collects does not stop the slash or the next round.
         Claim memory c = _posted(mallory, STEPS);
         _loseBySilence(c, bob);
@@ -276,11 +276,11 @@ contract AttacksTest is Fixture {
         // This contract deployed everything, and can do nothing that a stranger cannot.
         vm.expectRevert(abi.encodeWithSelector(INeuroToken.OnlyMinter.selector, address(this)));
         token.mint(address(this), 1);
-        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyRegistry.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyKeeper.selector, address(this)));
         staking.slash(alice, 1, address(this), 1);
-        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyRegistry.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IStaking.OnlyKeeper.selector, address(this)));
         staking.lock(alice, 1);
-        vm.expectRevert(abi.encodeWithSelector(IEmission.OnlyRegistry.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IEmission.OnlyKeeper.selector, address(this)));
         emission.accrue(address(this), 1);
         Claim memory c = _posted(alice, STEPS);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));

@@ -42,7 +42,7 @@ contract ConservationTest {
 
     /// @notice forge reads here which functions to call; verbs that move a round on are listed more than once.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[20] memory verbs = [
+        bytes4[21] memory verbs = [
             handler.stake.selector,
             handler.thaw.selector,
             handler.withdraw.selector,
@@ -62,7 +62,8 @@ contract ConservationTest {
             handler.finalise.selector,
             handler.releaseBond.selector,
             handler.pass.selector,
-            handler.endAgain.selector
+            handler.endAgain.selector,
+            handler.delegate.selector
         ];
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), new bytes4[](verbs.length));
@@ -83,6 +84,21 @@ contract ConservationTest {
         }
         vm.assertEq(token.balanceOf(address(staking)), owed, "balance = active + thawing + credits");
         vm.assertEq(staking.totalActive(), active, "total of active");
+    }
+
+    function invariant_votes_are_active_stake() public view {
+        uint256 votes;
+        for (uint256 i = 0; i < handler.actorCount(); ++i) {
+            address voter = handler.actors(i);
+            uint256 stake;
+            for (uint256 j = 0; j < handler.actorCount(); ++j) {
+                address owner = handler.actors(j);
+                if (staking.delegates(owner) == voter) stake += staking.activeOf(owner);
+            }
+            vm.assertEq(staking.getVotes(voter), stake, "votes = active stake of who chose the voter");
+            votes += stake;
+        }
+        vm.assertEq(votes, staking.totalActive(), "every active wei votes once");
     }
 
     function invariant_locked_is_the_sum_of_open_bonds() public view {
@@ -138,12 +154,12 @@ contract ConservationTest {
 
     /// @notice The handler reaches every verb, so the invariants above are not empty words.
     function test_handler_reaches_every_verb() public {
-        uint256 seed = 7;
-        for (uint256 i = 0; i < 1500; ++i) {
+        uint256 seed = 8;
+        for (uint256 i = 0; i < 2500; ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
             _act(seed);
         }
-        bytes4[15] memory verbs = [
+        bytes4[16] memory verbs = [
             handler.stake.selector,
             handler.thaw.selector,
             handler.withdraw.selector,
@@ -158,12 +174,14 @@ contract ConservationTest {
             handler.reclaim.selector,
             handler.finalise.selector,
             handler.releaseBond.selector,
-            handler.endAgain.selector
+            handler.endAgain.selector,
+            handler.delegate.selector
         ];
         for (uint256 i = 0; i < verbs.length; ++i) {
             vm.assertTrue(handler.done(verbs[i]) != 0, string.concat("never reached: ", vm.toString(uint256(i))));
         }
         invariant_staking_holds_exactly_what_it_owes();
+        invariant_votes_are_active_stake();
         invariant_locked_is_the_sum_of_open_bonds();
         invariant_supply_is_genesis_plus_minted_less_burned();
         invariant_a_claim_ends_at_most_once_and_is_counted();
@@ -172,7 +190,7 @@ contract ConservationTest {
     function _act(uint256 seed) private {
         uint256 a = seed >> 16;
         uint256 b = seed >> 80;
-        uint256 verb = seed % 16;
+        uint256 verb = seed % 19;
         if (verb == 0) handler.stake(a, b);
         else if (verb == 1) handler.thaw(a, b, b & 8 == 0);
         else if (verb == 2) handler.withdraw(a);
@@ -181,11 +199,12 @@ contract ConservationTest {
         else if (verb == 5) handler.openRound();
         else if (verb < 8) handler.post(a);
         else if (verb < 10) handler.challenge(a, b, a >> 8);
-        else if (verb == 10) handler.answer(a, b);
+        else if (verb == 10 || verb > 16) handler.answer(a, b);
         else if (verb == 11) handler.timeout(a, b);
         else if (verb == 12) handler.reclaim(a, b);
         else if (verb == 13) handler.finalise(a);
         else if (verb == 14) handler.releaseBond(a);
+        else if (verb == 15) handler.delegate(a, b);
         else handler.endAgain(a, b);
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { vm } from "../../script/Vm.sol";
+import { Scalar } from "../../src/Scalar.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -46,7 +47,9 @@ contract Handler is Fixture {
     // --- views for the invariants ---
 
     function system() external view returns (System memory) {
-        return System(token, staking, emission, registry, judge);
+        return System(
+            token, staking, emission, registry, Scalar(address(0)), judge, vocabulary, governor, emergency, escrow
+        );
     }
 
     function actorCount() external view returns (uint256) {
@@ -109,6 +112,12 @@ contract Handler is Fixture {
         uint256 epoch = emission.currentEpoch();
         if (emission.mintedIn(epoch) > emission.epochCapOf(epoch)) ++epochOverruns;
         _count(this.collectReward.selector);
+    }
+
+    function delegate(uint256 who, uint256 to) external {
+        vm.prank(_actor(who));
+        staking.delegate(_actor(to));
+        _count(this.delegate.selector);
     }
 
     // --- rounds ---

@@ -54,14 +54,35 @@ contract GasTest is Fixture {
     }
 
     function test_gas_staking() public {
+        address newcomer = vm.addr(0x9E3);
+        vm.assertTrue(token.transfer(newcomer, STAKE));
+        vm.startPrank(newcomer);
+        token.approve(address(staking), STAKE);
+        staking.stake(STAKE);
+        uint256 first = vm.snapshotGasLastCall("staking", "stake_first");
+        vm.stopPrank();
+        _skip(1);
         vm.startPrank(alice);
         staking.stake(NEURO);
-        vm.snapshotGasLastCall("staking", "stake_again");
+        uint256 again = vm.snapshotGasLastCall("staking", "stake_again");
+        _skip(1);
         staking.thaw(NEURO);
-        vm.snapshotGasLastCall("staking", "thaw");
+        uint256 thaw = vm.snapshotGasLastCall("staking", "thaw");
         _skip(THAW);
         staking.withdraw();
-        vm.snapshotGasLastCall("staking", "withdraw");
+        uint256 withdraw = vm.snapshotGasLastCall("staking", "withdraw");
         vm.stopPrank();
+        vm.prank(address(registry));
+        staking.slash(bob, 2 * BOND, alice, BOND);
+        vm.snapshotGasLastCall("staking", "slash_first");
+        _skip(1);
+        vm.prank(address(registry));
+        staking.slash(bob, 2 * BOND, alice, BOND);
+        uint256 slash = vm.snapshotGasLastCall("staking", "slash");
+        vm.assertLe(first, 143_500, "stake first");
+        vm.assertLe(again, 111_800, "stake again");
+        vm.assertLe(thaw, 116_900, "thaw");
+        vm.assertLe(withdraw, 43_900, "withdraw");
+        vm.assertLe(slash, 127_700, "slash");
     }
 }

@@ -23,7 +23,7 @@ contract StakingTest {
     function setUp() public {
         vm.warp(time);
         token = new NeuroToken(address(this), alice, type(uint128).max, type(uint256).max);
-        staking = new Staking(token, address(this), MINIMUM, THAW);
+        staking = new Staking(token, address(this), address(0), MINIMUM, THAW);
         vm.prank(alice);
         token.approve(address(staking), type(uint256).max);
     }
@@ -230,7 +230,7 @@ contract StakingTest {
     }
 
     function test_revert_only_registry() public {
-        bytes memory denied = abi.encodeWithSelector(IStaking.OnlyRegistry.selector, alice);
+        bytes memory denied = abi.encodeWithSelector(IStaking.OnlyKeeper.selector, alice);
         vm.startPrank(alice);
         vm.expectRevert(denied);
         staking.lock(alice, 1);

@@ -1,0 +1,1 @@
+"""Answers that anyone can recompute: what was asked, the draws, the decoding."""

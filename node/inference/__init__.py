@@ -1,0 +1,1 @@
+"""Serving the model: exact answers, in batches, for money or for nothing."""

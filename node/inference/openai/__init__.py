@@ -1,0 +1,1 @@
+"""The served model behind the interface that OpenAI's clients speak."""

@@ -1,0 +1,1 @@
+"""Paid answers: quotes, vouchers, settlement; the server side, the payer side, and what both check."""
