@@ -1,7 +1,7 @@
 """One token of an answer as a program: the model over the whole context, the weights of all ids, the id drawn.
 
-The bits are those of `consensus.inference`: a key or a value is quantised in its own row, and what the causal mask hides
-adds nothing to a maximum or to an integer sum, so all places at once give what they give one after another.
+The bits are those of `consensus.inference`: a key or a value is quantised in its own row, and what the causal mask
+hides adds nothing to a maximum or to an integer sum, so all places at once give what they give one after another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ LIMBS = DRAW_BITS // LIMB_BITS
 
 @cache
 def infer_program(config: ModelConfig) -> Program:
-    """Inputs: ``weights/NAME``, ``tokens`` int32 [1, context] (zeros after the last), ``length`` int32 [1], ``draw`` int32
-    [4] (16 bits each, the lowest first) and ``factor`` fp32 [1] (0: the likeliest). Output: ``token`` int64 [1]."""
+    """Inputs: ``weights/NAME``, ``tokens`` int32 [1, context] (zeros after the last), ``length`` int32 [1], ``draw``
+    int32 [4] (16 bits each, the lowest first), ``factor`` fp32 [1] (0: the likeliest). Output: ``token`` int64 [1]."""
     given = {f"weights/{name}": torch.empty(shape) for name, shape in config.shapes().items()}
     given["tokens"] = torch.empty(1, config.seq_len, dtype=torch.int32)
     given["length"] = torch.empty(1, dtype=torch.int32)

@@ -26,6 +26,7 @@ abstract contract Deployment {
         IEmission.Schedule schedule;
         IWorkRegistry.Parameters parameters;
         uint64 extension;
+        address court;
     }
 
     struct System {
@@ -37,13 +38,13 @@ abstract contract Deployment {
     }
 
     /// @param deployer The account whose nonces the creations take.
-    /// @param c Where `extension` is 0, no judge is deployed: the registry has the one that its parameters name.
+    /// @param c `court`: where the court of answers will be deployed, or 0. Where `extension` is 0, no judge is deployed: the registry has the one that its parameters name.
     function _deploy(address deployer, Config memory c) internal returns (System memory s) {
         uint256 nonce = vm.getNonce(deployer);
         address emission = vm.computeCreateAddress(deployer, nonce + 2);
         address registry = vm.computeCreateAddress(deployer, nonce + 3);
         s.token = new NeuroToken(emission, c.genesisHolder, c.genesisSupply, c.supplyCap);
-        s.staking = new Staking(s.token, registry, address(0), c.minimumStake, c.thawPeriod);
+        s.staking = new Staking(s.token, registry, address(0), c.court, c.minimumStake, c.thawPeriod);
         s.emission = new Emission(s.token, registry, address(0), c.schedule);
         if (c.extension != 0) c.parameters.judge = vm.computeCreateAddress(deployer, nonce + 5);
         s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);

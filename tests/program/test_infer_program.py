@@ -23,8 +23,9 @@ SAMPLES = 4
 
 
 def weights_of(config: ModelConfig) -> dict[str, Tensor]:
-    """Large enough that logits differ."""
-    return {name: w * 4.0 for name, w in init_weights(config, b"infer").items()}
+    """Of a model that says something: a fresh one's head is zero, every id alike."""
+    weights = {name: w * 4.0 for name, w in init_weights(config, b"infer").items()}
+    return weights | {"head": weights["embed"].flip(0).contiguous()}
 
 
 @pytest.mark.parametrize("config", [MICRO, WIDE, PRESETS["tiny"]], ids=lambda config: config.name)

@@ -24,7 +24,7 @@ contract StakingSymbolic {
 
     function setUp() public {
         token = new NeuroToken(address(this), address(this), 10 * STAKE, 100 * STAKE);
-        staking = new Staking(token, address(this), address(0), 1e18, 16 days);
+        staking = new Staking(token, address(this), address(0), address(0), 1e18, 16 days);
         token.approve(address(staking), STAKE);
         staking.stake(STAKE);
     }
