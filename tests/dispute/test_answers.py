@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from consensus.model.init import init_weights
 from consensus.program.execute import Watch
 from consensus.program.infer import infer_program
 from consensus.program.ops import Kind
-from economics.constants import CHALLENGE_BOND, CLAIM_BOND
+from economics.constants import ANSWER_WINDOW, CHALLENGE_BOND, CLAIM_BOND
 from economics.units import neuro
 from node.chain import keeper
 from node.chain.client import ChainClient
@@ -45,7 +45,7 @@ from node.errors import PonwError
 
 BUILT = Path(__file__).resolve().parents[2] / "contracts" / "out"
 STAKE, MINIMUM = neuro(1000), neuro(100)
-RESPONSE, EXTENSION, WINDOW, THAW = 600, 60, 86_400, 10**6
+RESPONSE, EXTENSION, WINDOW, THAW = 600, 60, int(ANSWER_WINDOW), 10**6
 NOBODY = "0x" + "00" * 20
 PROMPT, TOKENS, STEP = (72, 101, 108, 108, 111), 6, 3
 WEIGHTS = {name: w * 4.0 for name, w in init_weights(MICRO, b"answers").items()}
@@ -68,7 +68,8 @@ class Court:
     addresses: dict[str, str]
 
     def at(self, name: str, who: int) -> Contract:
-        return self.clients[who].web3.eth.contract(address=self.addresses[name], abi=_built(name)["abi"])
+        address = to_checksum_address(self.addresses[name])
+        return self.clients[who].web3.eth.contract(address=address, abi=_built(name)["abi"])
 
     def call(self, name: str, who: int, function: str, *arguments: object) -> TxReceipt:
         return self.clients[who].send(getattr(self.at(name, who).functions, function)(*arguments), function)
@@ -224,11 +225,11 @@ def server_lost(court: Court) -> bool:
 
 
 def game(
-    court: Court, watch: Watch | None = None, leaf: StepLeaf | None = None, **inputs: Tensor
+    court: Court, watch: Watch | None = None, leaf: StepLeaf | None = None, given: dict[str, Tensor] | None = None
 ) -> Play:
-    """A game about token STEP of an answer whose server ran it with ``watch`` or on other ``inputs``."""
+    """A game about token STEP of an answer whose server ran it with ``watch`` or on other inputs ``given``."""
     right = honest()
-    lying = Rerun(infer_program(MICRO), right.inputs(WEIGHTS, STEP) | inputs, watch)
+    lying = Rerun(infer_program(MICRO), right.inputs(WEIGHTS, STEP) | (given or {}), watch)
     token = int(lying.results()["token"])
     leaves = list(right.leaves())
     leaves[STEP] = leaf or replace(leaves[STEP], loss_bits=token & 0xFFFFFFFF)
@@ -287,9 +288,9 @@ def another_context(court: Court, place: int) -> Play:
     """The server decoded from a context with one id altered, and says so in its leaf."""
     tokens = honest().inputs(WEIGHTS, STEP)["tokens"].clone()
     tokens[0, place] += 1
-    play = game(court, tokens=tokens)
+    play = game(court, given={"tokens": tokens})
     root = play.lying.roots[infer_program(MICRO).inputs["tokens"]]
-    return game(court, leaf=replace(play.leaves[STEP], batch_root=root), tokens=tokens)
+    return game(court, leaf=replace(play.leaves[STEP], batch_root=root), given={"tokens": tokens})
 
 
 def another_token(court: Court) -> Play:
@@ -297,7 +298,11 @@ def another_token(court: Court) -> Play:
     return game(court, leaf=replace(right, loss_bits=(right.loss_bits + 1) % 256))
 
 
-LIES = {
+def with_input(name: str, tensor: Tensor) -> Callable[[Court], Play]:
+    return lambda court: game(court, given={name: tensor})
+
+
+LIES: dict[str, Callable[[Court], Play]] = {
     "the token": another_token,
     "one logit": lambda court: game(court, flip(op_of(Kind.MUL, MICRO.vocab), 5, 20)),
     "the sum of weights": lambda court: game(court, flip(op_of(Kind.INT_SUM, 1), 0, 0)),
@@ -305,13 +310,11 @@ LIES = {
     "a token of the prompt": lambda court: another_context(court, 2),
     "a token of the answer": lambda court: another_context(court, len(PROMPT) + 1),
     "a token beyond": lambda court: another_context(court, len(PROMPT) + STEP + 2),
-    "another context than it names": lambda court: game(
-        court, tokens=torch.ones(1, MICRO.seq_len, dtype=torch.int32)
-    ),
-    "the draw": lambda court: game(court, draw=torch.tensor([1, 2, 3, 4], dtype=torch.int32)),
-    "the length": lambda court: game(court, length=torch.tensor([len(PROMPT)], dtype=torch.int32)),
-    "the temperature": lambda court: game(court, factor=torch.tensor([0.5])),
-    "the weights": lambda court: game(court, **{"weights/head": WEIGHTS["head"] * 2.0}),
+    "another context than it names": with_input("tokens", torch.ones(1, MICRO.seq_len, dtype=torch.int32)),
+    "the draw": with_input("draw", torch.tensor([1, 2, 3, 4], dtype=torch.int32)),
+    "the length": with_input("length", torch.tensor([len(PROMPT)], dtype=torch.int32)),
+    "the temperature": with_input("factor", torch.tensor([0.5])),
+    "the weights": with_input("weights/head", WEIGHTS["head"] * 2.0),
 }
 PROOFS = {
     "the token": "proveOutput",
@@ -347,7 +350,7 @@ def test_a_server_that_withholds_its_trace_loses(court: Court) -> None:
 
 def test_a_whole_dispute_of_an_answer_is_cheap(court: Court) -> None:
     _, gas = LIES["one logit"](court).run()
-    assert gas < 900_000
+    assert gas < 460_000, "443,293 on 2026-11-25; see docs/DISPUTE.md"
 
 
 def test_what_the_server_did_not_sign_is_refused(court: Court) -> None:
