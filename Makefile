@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute attack-dispute test-softfloat slither prove lint lock clean
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute bench-serve attack-dispute test-softfloat slither prove lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -47,6 +47,9 @@ bench-exact: $(STAMPS)/package ## exact against native training; writes bench/re
 bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes bench/results/dispute.json
 	$(BIN)/python -m bench.dispute
 
+bench-serve: $(STAMPS)/package ## serving against native generation, and 200 requests at once; writes bench/results/serve.json
+	$(BIN)/python bench/serve.py
+
 attack-dispute: $(STAMPS)/package $(STAMPS)/npm ## every lie about every op kind; writes bench/results/attack-dispute.json
 	$(BIN)/python -m bench.dispute_attacks
 
@@ -56,8 +59,11 @@ test-softfloat: $(STAMPS)/package $(STAMPS)/npm ## a million pairs an op against
 slither: $(STAMPS)/audit $(STAMPS)/npm ## static analysis of the contracts; docs/AUDIT.md says what is left out and why
 	FOUNDRY_OUT=$(STAMPS)/slither/out FOUNDRY_CACHE_PATH=$(STAMPS)/slither/cache $(STAMPS)/audit/bin/slither .
 
-prove: $(STAMPS)/audit $(STAMPS)/npm ## halmos: bonds are conserved, no terminal state can be left
-	FOUNDRY_PROFILE=symbolic $(STAMPS)/audit/bin/halmos --forge-build-out $(STAMPS)/symbolic/out --match-contract Symbolic
+HALMOS := FOUNDRY_PROFILE=symbolic $(STAMPS)/audit/bin/halmos --forge-build-out $(STAMPS)/symbolic/out
+
+prove: $(STAMPS)/audit $(STAMPS)/npm ## halmos: bonds, slashes and splits conserve every wei, no terminal state can be left
+	$(HALMOS) --match-contract '(Staking|Registry|Games)Symbolic'
+	$(HALMOS) --match-contract '(Split|Slash)Symbolic' --solver-command '$(STAMPS)/audit/bin/python tools/cvc5_solver.py'
 
 lint: $(STAMPS)/package $(STAMPS)/contracts ## every linter, and what is generated is up to date
 	$(BIN)/ruff check .

@@ -21,10 +21,14 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "NeuroToken": (),
     "Staking": ("NeuroToken",),
     "Emission": ("NeuroToken",),
-    "WorkRegistry": ("Judge", "Staking", "Emission", "NeuroToken"),
+    "WorkRegistry": ("Judge", "Staking", "Emission", "NeuroToken", "Vocabulary"),
     "Scalar": (),
     "Judge": ("Scalar", "WorkRegistry", "Staking", "Emission", "NeuroToken"),
+    "Vocabulary": ("Staking", "Emission", "NeuroToken"),
+    "VocabularyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
+    "EmergencyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
     "InferenceEscrow": ("NeuroToken",),
+    "AnswerCourt": ("Judge", "Staking", "NeuroToken"),
 }
 
 AbiEntry = dict[str, Any]

@@ -13,6 +13,7 @@ from consensus.arithmetic import choose_engine, library, numbers
 from consensus.arithmetic.library import Library
 from consensus.inference.compiled import CompiledDecoder
 from consensus.inference.decoding import Decoder, Definition, Row
+from consensus.inference.pace import Clock
 from consensus.inference.sampling import Settings, choose
 from consensus.model.config import ModelConfig
 
@@ -24,9 +25,14 @@ _STEPS: Final = ((1, 0, 0), (9, 1, 2), (1, 1, 1), (7, 5, 3), (1, 1, 0), (2, 0, 1
 
 
 def choose_decoder(
-    config: ModelConfig, weights: Mapping[str, Tensor], slots: int, threads: int = 0, max_isa: str | None = None
+    config: ModelConfig,
+    weights: Mapping[str, Tensor],
+    slots: int,
+    threads: int = 0,
+    max_isa: str | None = None,
+    clock: Clock | None = None,
 ) -> Decoder:
-    """The fastest decoder that is proven here; the definition where none is compiled.
+    """The fastest decoder that is proven here; the definition where none is compiled. `clock` is for its `Pace`.
 
     Raises:
         InferenceError: the weights are not the model's. KernelError: nothing computes exactly here.
@@ -35,7 +41,7 @@ def choose_decoder(
     for variant in allowed:
         loaded = library.load(variant)
         if loaded is not None and _proven(loaded):
-            return CompiledDecoder(loaded, config, weights, slots, threads)
+            return CompiledDecoder(loaded, config, weights, slots, threads, clock)
     return Definition(config, weights, slots, choose_engine(threads, max_isa))
 
 

@@ -13,11 +13,10 @@ from consensus.arithmetic import numbers
 from consensus.arithmetic.library import Library
 from consensus.arithmetic.reference import RMS_EPS, attention_scale
 from consensus.inference.decoding import MAX_ROWS, Row, check, check_rows
+from consensus.inference.pace import Clock, Pace
 from consensus.model.config import ModelConfig
 
 PARTS: Final = ("attn_in", "attn_out", "mlp_in", "mlp_out")
-SMALL_WORK: Final = 3_000_000
-"""Products of a step below which a second thread costs more than it does."""
 
 
 class _Matrix(ctypes.Structure):
@@ -46,15 +45,24 @@ class _Row(ctypes.Structure):
 
 
 class CompiledDecoder:
-    """Decoder over one kernel library; `threads` 0 takes as many as PyTorch. Caches of all slots are made at once."""
+    """Decoder over one kernel library; `threads` 0 takes as many as PyTorch. Caches of all slots are made at once.
+
+    With a `clock` (seconds) it finds out while it runs whether one thread or all are faster.
+    """
 
     def __init__(
-        self, library: Library, config: ModelConfig, weights: Mapping[str, Tensor], slots: int, threads: int = 0
+        self,
+        library: Library,
+        config: ModelConfig,
+        weights: Mapping[str, Tensor],
+        slots: int,
+        threads: int = 0,
+        clock: Clock | None = None,
     ) -> None:
         check(config, weights)
         self.name = f"compiled-{library.isa}"
         self.config, self.slots = config, slots
-        self._c, self._threads = library.calls, threads or torch.get_num_threads()
+        self._c, self._pace = library.calls, Pace(threads or torch.get_num_threads(), clock)
         self._held = [weights["embed"].contiguous(), weights["position"].contiguous()]
         names = [f"layer{i:03d}.{part}" for i in range(config.layers) for part in PARTS] + ["head"]
         self._matrices = (_Matrix * len(names))(*(self._pack(weights[name]) for name in names))
@@ -112,6 +120,10 @@ class CompiledDecoder:
             given.draws = choice is not None
             if choice is not None:
                 given.multiplier, given.top_p_bps, given.draw = choice.multiplier, choice.top_p_bps, choice.draw
-        threads = 1 if self._each * len(rows) < SMALL_WORK else self._threads
         pointer = None if out is None else out.data_ptr()
-        self._c.ponw_decode(ctypes.addressof(self._model), ctypes.addressof(self._rows), len(rows), threads, pointer)
+        model, given_rows = ctypes.addressof(self._model), ctypes.addressof(self._rows)
+
+        def decode(threads: int) -> None:
+            self._c.ponw_decode(model, given_rows, len(rows), threads, pointer)
+
+        self._pace.run(len(rows), self._each * len(rows), decode)

@@ -46,8 +46,8 @@ contract AnswerCourt is IAnswerCourt, EIP712 {
         _checkStep(claim, step);
         claimHash = hashClaim(claim);
         address signer = ECDSA.recoverCalldata(claimHash, signature);
-        if (signer != claim.node) revert BadSignature(signer);
-        uint256 until = uint256(claim.round) + WINDOW;
+        if (signer != claim.node) revert NotSigned(signer);
+        uint64 until = claim.round + WINDOW;
         if (block.timestamp > until) revert TooLate(until);
         Case storage k = _cases[claimHash];
         if (k.lost) revert AlreadyLost();
@@ -112,7 +112,7 @@ contract AnswerCourt is IAnswerCourt, EIP712 {
         bytes32 claimHash = hashClaim(claim);
         Accusation storage a = _accusations[claimHash][challenger];
         bool open = a.state == State.Waiting || a.state == State.Judged;
-        if (!open || !_cases[claimHash].lost) revert WrongState(a.state);
+        if (!open || !_cases[claimHash].lost) revert NotAccused(a.state);
         a.state = State.Failed;
         emit AccusationReleased(claimHash, challenger);
         staking.unlock(challenger, ACCUSATION_BOND);
@@ -170,7 +170,7 @@ contract AnswerCourt is IAnswerCourt, EIP712 {
     {
         claimHash = hashClaim(claim);
         a = _accusations[claimHash][challenger];
-        if (a.state != wanted) revert WrongState(a.state);
+        if (a.state != wanted) revert NotAccused(a.state);
         if (_cases[claimHash].lost) revert AlreadyLost();
     }
 

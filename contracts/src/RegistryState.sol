@@ -5,6 +5,7 @@ import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
 import { IJudge } from "./interfaces/IJudge.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
+import { IVocabulary } from "./interfaces/IVocabulary.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { ClaimState, NodeSlot } from "./libraries/NodeSlot.sol";
@@ -26,6 +27,8 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     IStaking public immutable staking;
     /// @inheritdoc IWorkRegistry
     IEmission public immutable emission;
+    /// @inheritdoc IWorkRegistry
+    IVocabulary public immutable vocabulary;
 
     bytes32 internal immutable PROGRAM_HASH;
     bytes32 internal immutable DATA_ROOT;
@@ -54,11 +57,13 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     constructor(IStaking staking_, IEmission emission_, Parameters memory p) EIP712("ponw", "1") {
         if (staking_.registry() != address(this)) revert Miswired(staking_.registry());
         if (emission_.registry() != address(this)) revert Miswired(emission_.registry());
+        if (emission_.vocabulary() != staking_.vocabulary()) revert Miswired(emission_.vocabulary());
         if (p.maxSteps == 0 || p.maxClaims == 0 || p.layers == 0) revert BadParameters();
         if (p.claimBond == 0 || p.challengeBond == 0) revert BadParameters();
         if (p.trainTime == 0 || p.window == 0 || p.responseTime == 0) revert BadParameters();
         staking = staking_;
         emission = emission_;
+        vocabulary = IVocabulary(staking_.vocabulary());
         PROGRAM_HASH = p.programHash;
         DATA_ROOT = p.dataRoot;
         GENESIS_ROOT = p.genesisRoot;
@@ -146,5 +151,24 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     /// @dev Every claim holds every layer, so no layer is scarcer than another.
     function _reward(address node, uint32 steps, uint32 finals) internal view returns (uint256) {
         return Rewards.claimReward(steps, LAYERS, staking.activeOf(node), finals, 0);
+    }
+
+    /// @dev Fixes what claims of a new round must name. The vocabulary calls nobody.
+    function _enter(Round storage r, bool stepped) internal {
+        (uint16 version, uint16 target, bytes32 programHash, bytes32 dataRoot) = vocabulary.enter(stepped);
+        (r.version, r.target) = (version, target);
+        r.terms = keccak256(abi.encode(programHash, dataRoot, r.startRoot));
+    }
+
+    /// @dev One hash of three neighbouring words of the claim, against one slot.
+    function _checkTerms(Claim calldata claim) internal view {
+        if (ClaimLib.termsOf(claim) == _rounds[claim.round].terms) return;
+        Round storage r = _rounds[claim.round];
+        if (claim.startRoot != r.startRoot) revert WrongStartRoot(claim.startRoot, r.startRoot);
+        (bytes32 programHash, bytes32 dataRoot) = vocabulary.termsOf(r.version, r.target);
+        if (claim.programHash != programHash) revert WrongProgram(claim.programHash, programHash);
+        if (claim.dataRoot != dataRoot) revert WrongData(claim.dataRoot, dataRoot);
+        // Only a round that was never opened has other terms than these.
+        revert WrongPhase(Phase.None);
     }
 }

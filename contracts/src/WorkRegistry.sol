@@ -14,9 +14,9 @@ import { Rfc9162 } from "./libraries/Rfc9162.sol";
 
 /// @title WorkRegistry
 /// @notice Rounds, claims and challenges. See {IWorkRegistry}.
-/// @dev The four contracts name each other, so they are deployed by one account at consecutive nonces n, n+1, n+2, n+3
-/// in the order NeuroToken, Staking, Emission, WorkRegistry, with later ones given by their CREATE address. Constructors
-/// check the wiring. All calls out go to those three fixed contracts or to the judge, after every change of state.
+/// @dev The contracts name each other, so one account deploys them at consecutive nonces (script/Deployment.sol), with later
+/// ones given by their CREATE address. Constructors check the wiring. All calls out go to those fixed contracts, after every
+/// change of state, but for {openRound}, which first asks the vocabulary what the round runs.
 contract WorkRegistry is RegistryState {
     using SafeCast for uint256;
 
@@ -30,10 +30,13 @@ contract WorkRegistry is RegistryState {
     function openRound() external returns (uint64 round) {
         round = currentRound;
         bytes32 root = globalRoot;
+        bool stepped;
         if (round != 0) {
             Phase phase = phaseOf(round);
             if (phase != Phase.Closed) revert WrongPhase(phase);
-            if (!_rounds[round].closed) _close(round, root);
+            // A final OUTER claim has closed its round already.
+            stepped = _rounds[round].closed;
+            if (!stepped) _close(round, root);
         }
         currentRound = ++round;
         Round storage r = _rounds[round];
@@ -41,7 +44,8 @@ contract WorkRegistry is RegistryState {
         r.openedAt = block.timestamp.toUint64();
         r.claimDeadline = (block.timestamp + TRAIN_TIME).toUint64();
         r.randomness = keccak256(abi.encodePacked(block.prevrandao, blockhash(block.number - 1), round));
-        emit RoundOpened(round, root, r.randomness, r.openedAt, r.claimDeadline);
+        _enter(r, stepped);
+        emit RoundOpened(round, root, r.randomness, r.openedAt, r.claimDeadline, r.version, r.target);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -191,10 +195,7 @@ contract WorkRegistry is RegistryState {
 
     function _checkClaim(Claim calldata claim) private view {
         if (msg.sender != claim.node) revert NotClaimNode(msg.sender, claim.node);
-        bytes32 root = _rounds[claim.round].startRoot;
-        if (claim.startRoot != root) revert WrongStartRoot(claim.startRoot, root);
-        if (claim.programHash != PROGRAM_HASH) revert WrongProgram(claim.programHash, PROGRAM_HASH);
-        if (claim.dataRoot != DATA_ROOT) revert WrongData(claim.dataRoot, DATA_ROOT);
+        _checkTerms(claim);
         if (claim.firstLayer != 0 || claim.layerCount != LAYERS) {
             revert WrongLayers(claim.firstLayer, claim.layerCount);
         }

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-CONTRACT_NAMES = ("NeuroToken", "Staking", "Emission", "WorkRegistry", "Scalar", "Judge", "InferenceEscrow")
+CONTRACT_NAMES = (
+    "NeuroToken",
+    "Staking",
+    "Emission",
+    "WorkRegistry",
+    "Scalar",
+    "Judge",
+    "Vocabulary",
+    "VocabularyGovernor",
+    "EmergencyGovernor",
+    "InferenceEscrow",
+    "AnswerCourt",
+    "Judge",
+)
 """In order of deployment."""
 
 

@@ -6,19 +6,16 @@ CancelledError, PendingError or RpcError, and returns the receipt. Every view ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from web3 import Web3
 from web3.types import TxReceipt
 
 from consensus.commitments.claim import Claim
 from consensus.dispute.game import Case, Dispute
 from consensus.dispute.moves import Move
-from node.chain import artifacts, events
 from node.chain.client import ChainClient
 from node.chain.deployment import Deployment
+from node.chain.governance import EmergencyGovernor, Vocabulary, VocabularyGovernor
 from node.chain.types import (
     Challenge,
     ChallengeState,
@@ -34,46 +31,13 @@ from node.chain.types import (
     StakeAccount,
 )
 from node.chain.units import format_units
+from node.chain.wrapper import Wrapper
 
 PERMIT_SECONDS = 3600
 """How long a stake permit may wait to be mined."""
 
 
-def _abi(value: Any) -> Any:
-    """An argument as web3 takes it: structs as tuples, addresses checksummed."""
-    if isinstance(value, Opening):
-        return value.to_tuple()
-    if isinstance(value, Claim):
-        return tuple(map(_abi, value.to_tuple()))
-    return Web3.to_checksum_address(value) if Web3.is_address(value) else value
-
-
-class _Wrapper:
-    """One deployed contract under its artifact's ABI."""
-
-    name: str
-
-    def __init__(self, client: ChainClient, address: str) -> None:
-        self._client = client
-        self._contract = client.contract(address, artifacts.load(self.name))
-        self.address = str(self._contract.address)
-
-    def _view(self, function: str, *arguments: Any) -> Any:
-        return self._client.call(self._contract.functions[function](*map(_abi, arguments)))
-
-    def _send(self, purpose: str, function: str, *arguments: Any) -> TxReceipt:
-        return self._client.send(self._contract.functions[function](*map(_abi, arguments)), purpose)
-
-    def events(self, first: int, last: int) -> Iterator[events.Event]:
-        """The contract's typed events in blocks `first` to `last` inclusive, in order."""
-        wanted = ["0x" + topic.hex() for topic in events.topics(self.name)]
-        for entry in self._client.logs([self.address], first, last, [wanted] if wanted else None):
-            decoded = events.decode(self.name, entry)
-            if decoded is not None:
-                yield decoded
-
-
-class NeuroToken(_Wrapper):
+class NeuroToken(Wrapper):
     """NEURO: ERC-20 with permit (ERC-2612)."""
 
     name = "NeuroToken"
@@ -128,7 +92,7 @@ _DOMAIN = [
 ]
 
 
-class Staking(_Wrapper):
+class Staking(Wrapper):
     """Stake, thaw, withdraw, and the credit from slashed bonds."""
 
     name = "Staking"
@@ -158,8 +122,16 @@ class Staking(_Wrapper):
         return int(self._view("thawPeriod"))
 
     def registry(self) -> str:
-        """The one contract that may lock, unlock and slash."""
+        """The contract that locks and slashes bonds of claims and challenges."""
         return str(self._view("registry"))
+
+    def vocabulary(self) -> str:
+        """The contract that locks and slashes bonds of proposals."""
+        return str(self._view("vocabulary"))
+
+    def votes_of(self, account: str) -> int:
+        """Votes that `account` has now: wei of stake that is its own or delegated to it."""
+        return int(self._view("getVotes", account))
 
     def stake(self, amount: int) -> TxReceipt:
         """Stake `amount` wei that the account has approved."""
@@ -184,7 +156,7 @@ class Staking(_Wrapper):
         return self._send("collect the credit from slashed bonds", "collect")
 
 
-class Emission(_Wrapper):
+class Emission(Wrapper):
     """What nodes have earned, minted within the caps."""
 
     name = "Emission"
@@ -210,15 +182,19 @@ class Emission(_Wrapper):
         return Schedule(*map(int, self._view("schedule")))
 
     def registry(self) -> str:
-        """The one contract that may accrue."""
+        """The contract that accrues rewards of claims."""
         return str(self._view("registry"))
+
+    def vocabulary(self) -> str:
+        """The contract that accrues rewards of proposers."""
+        return str(self._view("vocabulary"))
 
     def collect(self) -> TxReceipt:
         """Mint for the account what it has earned, within the caps."""
         return self._send("collect rewards", "collect")
 
 
-class WorkRegistry(_Wrapper):
+class WorkRegistry(Wrapper):
     """Rounds, claims and challenges."""
 
     name = "WorkRegistry"
@@ -304,7 +280,7 @@ class WorkRegistry(_Wrapper):
         return self._send(f"announce {uri}", "announce", uri)
 
 
-class Judge(_Wrapper):
+class Judge(Wrapper):
     """The games that decide challenges."""
 
     name = "Judge"
@@ -362,6 +338,9 @@ class Contracts:
     emission: Emission
     registry: WorkRegistry
     judge: Judge
+    vocabulary: Vocabulary
+    governor: VocabularyGovernor
+    emergency: EmergencyGovernor
 
     @classmethod
     def at(cls, client: ChainClient, deployment: Deployment) -> Contracts:
@@ -379,4 +358,7 @@ class Contracts:
             Emission(client, at.emission),
             WorkRegistry(client, at.registry),
             Judge(client, at.judge),
+            Vocabulary(client, at.vocabulary),
+            VocabularyGovernor(client, at.governor),
+            EmergencyGovernor(client, at.emergency),
         )

@@ -1,4 +1,4 @@
-"""Deploy a network: token, staking, emission, registry, scalar, judge, at consecutive nonces of one account.
+"""Deploy a network: ten contracts (deployment.Addresses), at consecutive nonces of one account.
 
 The contracts name each other in immutable fields, so later addresses are computed beforehand (CREATE:
 keccak(rlp(sender, nonce)), yellow paper section 7) and given to earlier constructors.
@@ -18,10 +18,16 @@ from economics.units import DAY, Steps
 from node.chain import artifacts
 from node.chain.client import ChainClient
 from node.chain.contracts import Contracts
+from node.chain.cost import Cost
 from node.chain.deployment import Addresses, Deployment, describe
+from node.chain.rpc import rpc_errors
 from node.chain.types import Parameters, Schedule
 from node.errors import ContractsError
 
+CREATE_GAS = 500_000
+"""Bounds a creation's gas beside its code: transaction, arguments, and what constructors write."""
+BYTE_GAS = 220
+"""Bounds the gas of a byte of code: 200 to keep it, 16 to send it, and the init code's words (EIP-170, 2028, 3860)."""
 NO_JUDGE = "0x" + "00" * 20
 
 
@@ -78,24 +84,47 @@ def deploy(client: ChainClient, network: NetworkParameters, genesis: Genesis, tr
     )
     block = client.block().number
     parameters, schedule = registry_parameters(network, genesis, expected.judge), emission_schedule(network)
-    arguments: dict[str, tuple[object, ...]] = {
-        "NeuroToken": (expected.emission, treasury, network.genesis_supply, network.supply_cap),
-        "Staking": (expected.token, expected.registry, network.min_stake, network.thaw),
-        "Emission": (expected.token, expected.registry, _values(schedule)),
-        "WorkRegistry": (expected.staking, expected.emission, _values(parameters)),
-        "Scalar": (expected.registry,),
-        "Judge": (expected.registry, expected.scalar, network.response, network.extension),
-        "InferenceEscrow": (expected.token, network.progress, network.settle),
-    }
-    for name, address in zip(artifacts.CONTRACT_NAMES, expected.model_dump().values(), strict=True):
+    arguments = _arguments(expected, network, parameters, schedule, treasury)
+    for name, (field, address) in zip(artifacts.CONTRACT_NAMES, expected.model_dump().items(), strict=True):
         artifact = artifacts.load(name)
         created = client.web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-        got = client.create(created.constructor(*arguments[name]), f"deploy {name}")
+        got = client.create(created.constructor(*arguments[field]), f"deploy {name}")
         if got != address:
             raise _differs(f"{name} is at {got} and not at {address}")
     deployment = Deployment(client.chain_id, block, expected, describe(parameters))
     verify(Contracts.at(client, deployment), network, parameters)
     return deployment
+
+
+def _arguments(
+    at: Addresses, network: NetworkParameters, parameters: Parameters, schedule: Schedule, treasury: str
+) -> dict[str, tuple[object, ...]]:
+    votes = (network.discussion, network.vote, network.vote_extension, network.grace)
+    terms = (network.claim_bond, network.challenge_bond, network.answer_window, network.response)
+    return {
+        "token": (at.emission, Web3.to_checksum_address(treasury), network.genesis_supply, network.supply_cap),
+        "staking": (at.token, at.registry, at.vocabulary, at.court, network.min_stake, network.thaw),
+        "emission": (at.token, at.registry, at.vocabulary, _values(schedule)),
+        "registry": (at.staking, at.emission, _values(parameters)),
+        "scalar": (at.registry,),
+        "judge": (at.registry, at.scalar, network.response, network.extension),
+        "vocabulary": (at.registry, at.governor, at.emergency),
+        "governor": (at.vocabulary, *votes),
+        "emergency": (at.vocabulary, network.emergency),
+        "escrow": (at.token, network.progress, network.settle),
+        "court": (at.staking, at.court_judge, terms),
+        "court_judge": (at.court, at.scalar, network.response, network.extension),
+    }
+
+
+def deployment_cost(client: ChainClient) -> Cost:
+    """The most that `deploy` may cost now; later contracts can't be simulated before the earlier ones stand."""
+    sizes = [len(artifacts.load(name).bytecode) // 2 for name in artifacts.CONTRACT_NAMES]
+    gas = sum(CREATE_GAS + size * BYTE_GAS for size in sizes)
+    with rpc_errors():
+        tip = int(client.web3.eth.max_priority_fee)
+        base = int(client.web3.eth.get_block("latest")["baseFeePerGas"])
+    return Cost(f"deploy {len(sizes)} contracts from {client.address}", gas, 2 * base + tip)
 
 
 def verify(contracts: Contracts, network: NetworkParameters, parameters: Parameters) -> None:
@@ -104,24 +133,47 @@ def verify(contracts: Contracts, network: NetworkParameters, parameters: Paramet
     Raises:
         ContractsError: names the first difference.
     """
-    token, staking, emission, registry = contracts.token, contracts.staking, contracts.emission, contracts.registry
-    judge = contracts.judge
-    checks: tuple[tuple[str, object, object], ...] = (
-        ("the token's minter", token.minter(), emission.address),
-        ("the token's cap", token.cap(), network.supply_cap),
-        ("staking's registry", staking.registry(), registry.address),
-        ("the minimum stake", staking.minimum_stake(), network.min_stake),
-        ("the thaw period", staking.thaw_period(), network.thaw),
-        ("emission's registry", emission.registry(), registry.address),
-        ("the emission schedule", emission.schedule(), emission_schedule(network)),
-        ("the registry's parameters", registry.parameters(), parameters),
-        ("the judge's registry", judge.registry(), registry.address),
-        ("the judge's clocks", (judge.response(), judge.extension()), (network.response, network.extension)),
-        ("one step's reward", registry.quote_reward(NO_JUDGE, 1), claim_reward(Work(Steps(1), parameters.layers))),
-    )
-    for what, found, wanted in checks:
+    for what, found, wanted in (*_wiring(contracts), *_numbers(contracts, network, parameters)):
         if found != wanted:
             raise _differs(f"{what} is {found} and not {wanted}")
+
+
+Check = tuple[str, object, object]
+
+
+def _wiring(contracts: Contracts) -> tuple[Check, ...]:
+    staking, emission, registry = contracts.staking, contracts.emission, contracts.registry
+    vocabulary, governor, emergency = contracts.vocabulary, contracts.governor, contracts.emergency
+    return (
+        ("the token's minter", contracts.token.minter(), emission.address),
+        ("staking's registry", staking.registry(), registry.address),
+        ("staking's vocabulary", staking.vocabulary(), vocabulary.address),
+        ("emission's registry", emission.registry(), registry.address),
+        ("emission's vocabulary", emission.vocabulary(), vocabulary.address),
+        ("the judge's registry", contracts.judge.registry(), registry.address),
+        ("the vocabulary's registry", vocabulary.registry(), registry.address),
+        ("the vocabulary's governor", vocabulary.governor(), governor.address),
+        ("the vocabulary's emergency governor", vocabulary.emergency(), emergency.address),
+        ("the governor's vocabulary", governor.vocabulary(), vocabulary.address),
+        ("the emergency governor's vocabulary", emergency.vocabulary(), vocabulary.address),
+    )
+
+
+def _numbers(contracts: Contracts, network: NetworkParameters, parameters: Parameters) -> tuple[Check, ...]:
+    staking, registry, judge = contracts.staking, contracts.registry, contracts.judge
+    votes = (network.discussion, network.vote, network.vote_extension, network.grace)
+    clocks = (network.response, network.extension)
+    return (
+        ("the token's cap", contracts.token.cap(), network.supply_cap),
+        ("the minimum stake", staking.minimum_stake(), network.min_stake),
+        ("the thaw period", staking.thaw_period(), network.thaw),
+        ("the emission schedule", contracts.emission.schedule(), emission_schedule(network)),
+        ("the registry's parameters", registry.parameters(), parameters),
+        ("the judge's clocks", (judge.response(), judge.extension()), clocks),
+        ("the votes' times", contracts.governor.times(), votes),
+        ("the emergency vote's time", contracts.emergency.voting_period(), network.emergency),
+        ("one step's reward", registry.quote_reward(NO_JUDGE, 1), claim_reward(Work(Steps(1), parameters.layers))),
+    )
 
 
 def _values(struct: Parameters | Schedule) -> tuple[object, ...]:

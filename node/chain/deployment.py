@@ -28,7 +28,12 @@ class Addresses(BaseModel):
     registry: str = Field(pattern=HEX_ADDRESS)
     scalar: str = Field(pattern=HEX_ADDRESS)
     judge: str = Field(pattern=HEX_ADDRESS)
+    vocabulary: str = Field(pattern=HEX_ADDRESS)
+    governor: str = Field(pattern=HEX_ADDRESS)
+    emergency: str = Field(pattern=HEX_ADDRESS)
     escrow: str = Field(pattern=HEX_ADDRESS)
+    court: str = Field(pattern=HEX_ADDRESS)
+    court_judge: str = Field(pattern=HEX_ADDRESS)
 
 
 class _File(BaseModel):

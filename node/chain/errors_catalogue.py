@@ -1,7 +1,7 @@
 """What each custom error of the contracts means to an operator: a sentence and a next step.
 
 Sentences are format strings over the arguments: `{x}` as it is, `{x:neuro}` wei as NEURO, `{x:time}` a timestamp,
-`{x:phase}` the name of a round's phase, `{x:request}` the state of a paid request.
+`{x:phase}` the name of a round's phase, `{x:proposal}` the state of a proposal, `{x:request}` that of a paid request.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "ShareAboveAmount": ("The share {share:neuro} is above the slashed {amount:neuro}.", _INTERNAL),
     "OnlyRegistry": ("Only the work registry may do that, not {caller}.", _INTERNAL),
+    "OnlyKeeper": ("Only the work registry or the vocabulary may do that, not {caller}.", _INTERNAL),
+    "ERC5805FutureLookup": ("Votes at {timepoint:time} are not known before that second is over.", _WAIT),
+    "VotesExpiredSignature": ("The signed delegation expired at {expiry:time}.", "Sign a new one."),
     # Emission
     "BadSchedule": ("A length in the emission schedule is 0.", _DEPLOY),
     "NotMinter": ("The token's minter is {minter} and not this Emission contract.", _DEPLOY),
@@ -121,6 +124,72 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "NoBond": ("No bond of a final claim is locked.", "See `ponw stake status` for what is locked."),
     "NotStaker": ("{caller} has less than the minimum stake.", "Stake first: `ponw stake add AMOUNT`."),
     "UriTooLong": ("The address has {length} bytes; at most 256 are taken.", "Set a shorter `public_uri`."),
+    # Vocabulary and its votes
+    "OnlyGovernor": ("Only the vocabulary's governor may do that, not {caller}.", _INTERNAL),
+    "OnlyEmergency": ("Only the emergency governor may do that, not {caller}.", _INTERNAL),
+    "NotVocabulary": ("Staking or Emission belongs to another vocabulary, {vocabulary}.", _DEPLOY),
+    "NotGovernor": ("The vocabulary belongs to another governor, {governor}.", _DEPLOY),
+    "StaleChange": (
+        "The change is about version {parent}, but version {current} is current or on its way to another.",
+        "Try again when the transition has ended; a change of an older version must be proposed anew.",
+    ),
+    "WrongMerges": (
+        "{length} bytes are no list of merges: there must be 1 to 1,000 of 8 bytes.",
+        "Make the proposal again with `ponw vocab propose`.",
+    ),
+    "UnknownToken": (
+        "Merge {index} joins a special token, or one that does not exist before it.",
+        "Make the proposal again with `ponw vocab propose`.",
+    ),
+    "TooRare": (
+        "Merge {index} was seen {occurrences} times; it must be more than 1,000.",
+        "Leave it out, or count over more data.",
+    ),
+    "NotRevocable": (
+        "Version {version} can't be taken back now: it is not the newest, the first, or a way back has not ended.",
+        "See `ponw vocab list`; try again after the next round.",
+    ),
+    "AlreadyContested": (
+        "An emergency vote about version {version} was opened before.",
+        "It is opened once a version; see `ponw vocab list`.",
+    ),
+    "NoSuchVersion": ("There is no version {version} of the vocabulary.", "See `ponw vocab list`."),
+    "NotAdjacent": ("No single step leads from version {current} to version {target}.", _INTERNAL),
+    "ProposalOpen": ("You have an open proposal already, {id}.", "Amend or withdraw it, or wait for its vote."),
+    "NotOpenProposal": ("{id} is not an open proposal of this account.", "See `ponw vocab list`."),
+    "DiscussionOver": ("The discussion of proposal {id} is over.", "The vote decides now."),
+    "StillOpen": ("Proposal {id} may still pass, so its bond stands.", "See `ponw vocab show` for its state."),
+    "InGrace": ("The change is in its grace time until {until:time}.", _WAIT),
+    "ReasonTooLong": ("The reason has {length} bytes; at most 256 are taken.", "Give a shorter one."),
+    "OnlyOwnVerbs": ("This governor takes no proposals but changes of the vocabulary.", "Use `ponw vocab propose`."),
+    "GovernorAlreadyCastVote": ("{voter} has voted on this proposal.", "A vote can't be changed."),
+    "GovernorAlreadyQueuedProposal": ("Proposal {proposalId} is queued.", "See `ponw vocab show` for when it ends."),
+    "GovernorDisabledDeposit": ("The governor takes no ether.", _INTERNAL),
+    "GovernorInsufficientProposerVotes": (
+        "{proposer} has votes of {votes:neuro} but {threshold:neuro} are needed.",
+        "Let others delegate to you, or let someone with more stake open the vote.",
+    ),
+    "GovernorInvalidProposalLength": ("The proposal's lists differ in length.", _INTERNAL),
+    "GovernorInvalidSignature": ("The vote is not signed by {voter}.", "Sign it anew."),
+    "GovernorInvalidVoteParams": ("The vote carries parameters that nobody reads.", _INTERNAL),
+    "GovernorInvalidVoteType": ("The vote is neither for, against nor abstain.", "Vote one of these."),
+    "GovernorInvalidVotingPeriod": ("{votingPeriod} seconds are no voting period.", _DEPLOY),
+    "GovernorNonexistentProposal": ("There is no proposal {proposalId}.", "See `ponw vocab list`."),
+    "GovernorOnlyExecutor": ("Only the governor itself may do that, not {account}.", _INTERNAL),
+    "GovernorPreventLateQuorumVoteExtensionTooLarge": (
+        "An extension of {newVoteExtension} seconds is above {maxVoteExtension}.",
+        _DEPLOY,
+    ),
+    "GovernorProposalQueueingFailed": ("Proposal {proposalId} can't be queued.", _INTERNAL),
+    "GovernorProposalQueueingNotRequired": ("Proposal {proposalId} needs no queue.", "Execute it."),
+    "GovernorRestrictedProposer": ("{proposer} may not make this proposal.", _INTERNAL),
+    "GovernorUnableToCancel": ("{account} can't cancel proposal {proposalId}.", "Its proposer can, before the vote."),
+    "GovernorUnexpectedProposalState": (
+        "Proposal {proposalId} is {current:proposal}, in which that is not taken.",
+        "See `ponw vocab show` for when its next step comes.",
+    ),
+    "FailedCall": ("A call by a contract failed without a reason.", _INTERNAL),
+    "StringsInsufficientHexLength": ("{value} does not fit {length} hex digits.", _INTERNAL),
     # InferenceEscrow
     "BadTimes": ("A clock of the escrow is 0.", _DEPLOY),
     "InsufficientDeposit": (
@@ -139,6 +208,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The request is not in the state that this needs, but {state:request}.",
         "See `ponw escrow requests` for where it stands.",
     ),
+    # AnswerCourt
+    "BadTerms": ("A bond or a clock of the court is 0.", _DEPLOY),
+    "NotAnAnswer": ("A claim of kind {kind} is no answer.", "Accuse an answer that its server signed."),
+    "SelfAccusation": ("A server can't accuse its own answer.", "Use another account."),
+    "NotSigned": ("The answer is signed by {signer} and not by its server.", "Accuse it as it was delivered."),
+    "AlreadyAccused": ("This account has accused the answer before.", "An answer can be accused once."),
+    "AlreadyLost": ("The answer has been lost to somebody else.", "Take the bond back."),
+    "NotAccused": ("The accusation is in state {state}, in which that is not taken.", "See where it stands."),
     "TooManyTokens": ("{tokens} tokens are more than the {most} that were agreed.", _INTERNAL),
 }
 
@@ -147,6 +224,8 @@ CLASSES: dict[str, type[PonwError]] = {
     "NotMinter": ContractsError,
     "Miswired": ContractsError,
     "BadSchedule": ContractsError,
+    "NotVocabulary": ContractsError,
+    "NotGovernor": ContractsError,
     "BadParameters": ContractsError,
 }
 """Errors that mean something more precise than "the contract refused"."""

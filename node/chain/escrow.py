@@ -21,9 +21,10 @@ from web3.types import TxReceipt
 from economics.constants import EIP712_NAME, EIP712_VERSION, PAYEES_MAX
 from node.chain import events
 from node.chain.client import ChainClient
-from node.chain.contracts import PERMIT_SECONDS, NeuroToken, _Wrapper
+from node.chain.contracts import PERMIT_SECONDS, NeuroToken
 from node.chain.deployment import Deployment
 from node.chain.units import format_units
+from node.chain.wrapper import Wrapper
 from node.errors import PonwError
 
 SIGNATURE_BYTES = 65
@@ -226,7 +227,7 @@ class RequestView:
         return self.state in (RequestState.SETTLED, RequestState.REFUNDED)
 
 
-class InferenceEscrow(_Wrapper):
+class InferenceEscrow(Wrapper):
     """Deposits, locked fees, vouchers and credits."""
 
     name = "InferenceEscrow"

@@ -14,7 +14,7 @@ from web3.types import LogReceipt
 
 from consensus.commitments.claim import Claim
 from node.chain import artifacts
-from node.chain.types import LossReason
+from node.chain.types import Change, LossReason, Support
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class RoundOpened(Event):
     randomness: bytes
     opened_at: int
     claim_deadline: int
+    version: int
+    target: int
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,101 @@ class GameEnded(Event):
 
 
 @dataclass(frozen=True)
+class Activated(Event):
+    """A version of the vocabulary is the target; 8 bytes a merge as in Change."""
+
+    version: int
+    parent: int
+    proposer: str
+    root: bytes
+    merges: bytes
+
+
+@dataclass(frozen=True)
+class RolledBack(Event):
+    """A version was taken back; its parent is the target again."""
+
+    version: int
+    parent: int
+
+
+@dataclass(frozen=True)
+class Entered(Event):
+    """Rounds run in `version` from now on."""
+
+    version: int
+
+
+@dataclass(frozen=True)
+class ChangeProposed(Event):
+    """A change of the vocabulary is proposed. The URI is the proposer's own text: treat it as untrusted."""
+
+    id: int
+    proposer: str
+    change: Change
+    uri: str
+
+
+@dataclass(frozen=True)
+class ChangeAmended(Event):
+    """A proposal has become another one, whose discussion starts anew."""
+
+    id: int
+    by: int
+
+
+@dataclass(frozen=True)
+class BondFreed(Event):
+    """A proposer's bond is free again."""
+
+    id: int
+    proposer: str
+
+
+@dataclass(frozen=True)
+class RollbackProposed(Event):
+    """An emergency vote was opened. The reason is the proposer's own text: treat it as untrusted."""
+
+    id: int
+    version: int
+    proposer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VoteCast(Event):
+    """An account voted with `weight` wei of stake. The reason is the voter's own text: treat it as untrusted."""
+
+    voter: str
+    proposal_id: int
+    support: Support
+    weight: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ProposalQueued(Event):
+    """A passed change may be activated from the timestamp `eta_seconds` on."""
+
+    proposal_id: int
+    eta_seconds: int
+
+
+@dataclass(frozen=True)
+class ProposalExecuted(Event):
+    """A vote's outcome was put into effect."""
+
+    proposal_id: int
+
+
+@dataclass(frozen=True)
+class ProposalCanceled(Event):
+    """A proposal was withdrawn, amended or released as stale."""
+
+    proposal_id: int
+
+
+@dataclass(frozen=True)
 class Opened(Event):
     """A payer locked the fee of a request; `seed` fixes every draw of its answer."""
 
@@ -285,6 +382,13 @@ EVENT_TYPES |= {
 }
 EVENT_TYPES |= {("InferenceEscrow", kind.__name__): kind for kind in (Opened, Cancelled, Settled, Refunded)}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
+_VOTES = (VoteCast, ProposalExecuted)
+EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}
+EVENT_TYPES |= {("EmergencyGovernor", kind.__name__): kind for kind in (RollbackProposed, *_VOTES)}
+EVENT_TYPES |= {
+    ("VocabularyGovernor", kind.__name__): kind
+    for kind in (ChangeProposed, ChangeAmended, BondFreed, ProposalQueued, ProposalCanceled, *_VOTES)
+}
 """(contract, event) → type. Stake movements, deposits and transfers are read by view, not by event."""
 
 
@@ -330,11 +434,20 @@ def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if "claim" in values:
         claim = values["claim"]
         values["claim"] = Claim.from_tuple(tuple(claim.values()) if isinstance(claim, Mapping) else tuple(claim))
+    if "change" in values:
+        values["change"] = _change(values["change"])
+    if "support" in values:
+        values["support"] = Support(values["support"])
     if "children" in values:
         values["children"] = tuple(map(bytes, values["children"]))
     if "reason" in values:
         values["reason"] = LossReason(values["reason"])
     return values
+
+
+def _change(value: Any) -> Change:
+    fields_ = tuple(value.values()) if isinstance(value, Mapping) else tuple(value)
+    return Change(int(fields_[0]), *map(bytes, fields_[1:]))
 
 
 def own_fields(kind: type[Event]) -> list[str]:

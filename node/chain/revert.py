@@ -13,14 +13,18 @@ from eth_utils.crypto import keccak
 
 from node.chain import artifacts
 from node.chain.errors_catalogue import CATALOGUE, CLASSES
-from node.chain.types import Phase
+from node.chain.types import Phase, ProposalState
 from node.chain.units import format_time, format_units
 from node.errors import PonwError, RevertError
 
 ERROR_STRING = keccak(text="Error(string)")[:4]
 PANIC = keccak(text="Panic(uint256)")[:4]
-REQUEST_STATES = ("unknown", "open", "cancelled", "settled", "refunded")
-"""IInferenceEscrow.State in words."""
+STATES = {
+    "phase": tuple(phase.name.lower().replace("_", " ") for phase in Phase),
+    "proposal": tuple(state.name.lower() for state in ProposalState),
+    "request": ("unknown", "open", "cancelled", "settled", "refunded"),
+}
+"""The contracts' enumerations in words, by format specification."""
 TEXT_LIMIT = 300
 """Characters of a contract's own text that are shown."""
 
@@ -38,11 +42,8 @@ class _Argument:
             return format_units(self._value)
         if spec == "time":
             return format_time(self._value)
-        if spec == "phase" and self._value in list(Phase):
-            return Phase(self._value).name.lower().replace("_", " ")
-        if spec == "request" and self._value < len(REQUEST_STATES):
-            return REQUEST_STATES[self._value]
-        return str(self._value)
+        words = STATES.get(spec, ())
+        return words[self._value] if self._value < len(words) else str(self._value)
 
 
 def _plain(value: object) -> str:

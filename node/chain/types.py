@@ -35,6 +35,27 @@ class ChallengeState(IntEnum):
     JUDGED = 2
 
 
+class ProposalState(IntEnum):
+    """Where a vote stands (IGovernor.ProposalState)."""
+
+    PENDING = 0
+    ACTIVE = 1
+    CANCELED = 2
+    DEFEATED = 3
+    SUCCEEDED = 4
+    QUEUED = 5
+    EXPIRED = 6
+    EXECUTED = 7
+
+
+class Support(IntEnum):
+    """How an account votes (GovernorCountingSimple.VoteType)."""
+
+    AGAINST = 0
+    FOR = 1
+    ABSTAIN = 2
+
+
 class LossReason(IntEnum):
     """Why a claim was lost (IWorkRegistry.LossReason)."""
 
@@ -111,6 +132,9 @@ class Round:
     final_set: bytes
     outer_node: str
     outer_deadline: int
+    version: int = 0
+    target: int = 0
+    terms: bytes = bytes(32)
 
 
 @dataclass(frozen=True)
@@ -171,3 +195,64 @@ class Opening:
     def empty(cls) -> Opening:
         """Stands for the leaf before step 0, which the contract does not look at."""
         return cls(bytes(32), bytes(32), 0, ())
+
+
+@dataclass(frozen=True)
+class Change:
+    """What turns version `parent` into the next one: hashes of 32 bytes; merges of 8 bytes, big-endian (left u16,
+    right u16, occurrences u32)."""
+
+    parent: int
+    program_hash: bytes
+    grow_hash: bytes
+    shrink_hash: bytes
+    data_root: bytes
+    merges: bytes
+
+    def to_tuple(self) -> tuple[int, bytes, bytes, bytes, bytes, bytes]:
+        """As the ABI takes it."""
+        return (self.parent, self.program_hash, self.grow_hash, self.shrink_hash, self.data_root, self.merges)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of the vocabulary; `proposer` is 0x0…0 and `activated_at` 0 for version 0."""
+
+    root: bytes
+    program_hash: bytes
+    grow_hash: bytes
+    shrink_hash: bytes
+    data_root: bytes
+    parent: int
+    size: int
+    activated_at: int
+    contested: bool
+    proposer: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Votes cast so far, in wei of stake, and those that a quorum needs; `quorum` is 0 before the vote begins."""
+
+    against: int
+    in_favour: int
+    abstain: int
+    quorum: int
+
+    @property
+    def cast(self) -> int:
+        """All votes that count towards the quorum."""
+        return self.against + self.in_favour + self.abstain
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One proposed change as its event has it: who proposed it, where it is explained, and the event's block.
+
+    The URI is the proposer's own text: treat it as untrusted."""
+
+    id: int
+    proposer: str
+    change: Change
+    uri: str
+    block: int

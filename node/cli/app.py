@@ -20,6 +20,7 @@ COMMANDS = (
     LazyCommand("doctor", "node.cli.doctor", "Check everything the node needs, with a fix for what is missing."),
     LazyCommand("wallet", "node.cli.wallet", "Encrypted keys: new, import, list."),
     LazyCommand("devnet", "node.cli.devnet", "A chain on this machine with the contracts on it: up, down."),
+    LazyCommand("deploy", "node.cli.deploy", "Deploy a whole network of its own, on any EVM chain."),
     LazyCommand("stake", "node.cli.stake", "Stake NEURO: add, thaw, withdraw, status."),
     LazyCommand("data", "node.cli.data", "Training text: add, list, verify."),
     LazyCommand("run", "node.cli.run", "Run the node: train, claim, audit, be paid."),

@@ -76,7 +76,7 @@ def serve(
     model = load_model(preset.value if preset else settings.preset, settings.home, state)
     count = threads or settings.threads or 0
     set_threads(count)
-    decoder = choose_decoder(model.config, model.weights, slots, count, settings.max_isa)
+    decoder = choose_decoder(model.config, model.weights, slots, count, settings.max_isa, time.perf_counter)
     listener, uri = listen_at(host, port)
     service = InferenceService(model, decoder, queue, step_ms(decoder, time.perf_counter))
     typer.echo(f"model:   {model.name}, {model.origin}")

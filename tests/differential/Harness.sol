@@ -5,6 +5,7 @@ import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { Claim, ClaimLib } from "contracts/src/libraries/ClaimLib.sol";
 import { Rewards } from "contracts/src/libraries/Rewards.sol";
 import { Rfc9162 } from "contracts/src/libraries/Rfc9162.sol";
+import { Rules } from "contracts/src/libraries/Rules.sol";
 
 /// @title Harness
 /// @notice Gives the production libraries many cases in one call, so that a thousand can be compared in seconds.
@@ -70,6 +71,19 @@ contract Harness is EIP712("ponw", "1") {
             Work calldata c = cases[i];
             amounts[i] = Rewards.claimReward(c.batches, c.layers, c.stake, c.finals, c.scarcity);
         }
+    }
+
+    function votes() external pure returns (uint256[8] memory) {
+        return [
+            Rules.PROPOSAL_STAKE,
+            Rules.PROPOSAL_REWARD,
+            Rules.MERGES_MAX,
+            Rules.FREQUENCY,
+            Rules.APPROVAL_BPS,
+            Rules.QUORUM_BPS,
+            Rules.EMERGENCY_BPS,
+            Rules.BASE_SIZE
+        ];
     }
 
     function constants() external pure returns (uint256[8] memory) {

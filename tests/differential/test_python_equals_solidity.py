@@ -13,6 +13,7 @@ from web3.contract import Contract
 from consensus.commitments import tree
 from consensus.commitments.claim import Claim, ClaimKind, claim_hash, struct_hash
 from consensus.commitments.trace import StepLeaf, Trace
+from consensus.model.tokens import VOCAB_SIZE
 from economics import BPS, WAD, Steps, Wad, Wei, Work, claim_reward
 from economics import constants as c
 from economics.rewards import role_multiplier
@@ -153,3 +154,13 @@ def test_the_numbers_are_the_same_on_both_sides(chain: tuple[Web3, Contract]) ->
         c.CLAIM_REWARD_CAP,
     ]
     assert BPS == 10_000
+    assert chain[1].functions.votes().call() == [
+        c.PROPOSAL_STAKE,
+        c.PROPOSAL_REWARD,
+        c.PROPOSAL_TOKENS_MAX,
+        c.PROPOSAL_FREQUENCY,
+        c.VOTE_APPROVAL,
+        c.VOTE_QUORUM,
+        c.EMERGENCY_STAKE,
+        VOCAB_SIZE,
+    ]

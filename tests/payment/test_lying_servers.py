@@ -12,8 +12,8 @@ from websockets.sync.server import ServerConnection, serve
 from economics.constants import CREDIT_TOKENS, VOUCHER_TOKENS
 from node.inference.paid.desk import Desk
 from node.inference.paid.errors import AnswerError
-from node.inference.paid.journal import Record
-from node.inference.paid.messages import Accepted, End, Refused, Token
+from node.inference.paid.journal import FOLDER, Record
+from node.inference.paid.messages import TEXT_CHARACTERS, Accepted, End, Refused, Token
 from node.inference.paid.verify import compare
 from tests.payment.conftest import TERMS, Market
 from tests.payment.scripted import ScriptedAnswerer
@@ -95,6 +95,17 @@ def test_a_lying_server_gets_vouchers_for_nothing_more_than_it_sent(market: Mark
     assert record.tokens == signed
     assert market.payer().journal.load(record.request).tokens == signed
     assert len(record.ids) - record.tokens < VOUCHER_TOKENS <= CREDIT_TOKENS
+
+
+def test_endless_text_leaves_a_record_that_can_be_read(market: Market) -> None:
+    long = [Token(index=index, id=65, text="\x00" * TEXT_CHARACTERS) for index in range(16)]
+    with lying(lambda s: (say(s, *long), leave(s, 4))) as uri:
+        record = opened(market, uri)
+        with pytest.raises(AnswerError):
+            "".join(market.payer().answer(record))
+    assert len(record.text) == 16 * TEXT_CHARACTERS
+    assert (market.home / "payer1" / FOLDER / f"{record.request}.json").stat().st_size < 8_192
+    assert market.payer().journal.load(record.request).ids == [65] * 16
 
 
 def test_other_tokens_than_the_model_s_are_found_by_recomputing() -> None:

@@ -12,7 +12,7 @@ from economics.units import neuro
 from node.chain.escrow import EscrowDomain, Payee, Quote
 from node.errors import RevertError
 from node.inference.paid.desk import QUOTE_SECONDS, Desk
-from node.inference.paid.errors import OfferError, RefusalError
+from node.inference.paid.errors import OfferError, RefusalError, RequestFileError
 from node.inference.paid.messages import Asked, Begin, Offer, QuoteMessage
 from node.inference.paid.terms import VALID_SECONDS_MAX, Terms, check_offer
 from tests.payment.conftest import TERMS, Accounts, Market
@@ -191,6 +191,17 @@ def test_the_server_answers_nothing_else_than_it_quoted(market: Market, asked: A
     request, begin = begin_of(market, offer, asked, record.block)
     with pytest.raises(RefusalError, match="model has changed"):
         desk.prompt_of(desk.admit(request, begin))
+
+
+def test_the_same_question_twice_in_a_second_makes_two_requests(market: Market, desk: Desk, asked: Asked) -> None:
+    payer, offers = market.payer(), [desk.offer(asked) for _ in range(3)]
+    records = [payer.accept("http://server", asked, offer, TERMS) for offer in offers]
+    assert len({record.request for record in records}) == 3
+    for record in records:
+        payer.open(record)
+    with pytest.raises(RequestFileError, match="before"):
+        payer.accept("http://server", asked, offers[0], TERMS)
+    assert payer.journal.load(records[0].request) == records[0], "the record of the open one stands"
 
 
 def test_a_prompt_beyond_the_model_is_refused(market: Market, desk: Desk) -> None:

@@ -78,15 +78,15 @@ interface IAnswerCourt {
     error NotAnAnswer(uint8 kind);
     error SelfAccusation();
     error StepOutOfRange(uint32 step, uint32 steps);
-    error BadSignature(address signer);
-    error TooLate(uint256 deadline);
+    error NotSigned(address signer);
+    error TooLate(uint64 deadline);
     error TooEarly(uint64 deadline);
     error AlreadyAccused();
     error AlreadyLost();
     error AlreadyMoved();
     error NotServer(address caller);
     error OnlyJudge(address caller);
-    error WrongState(State state);
+    error NotAccused(State state);
     error BadProof(uint32 step);
 
     function staking() external view returns (IStaking);

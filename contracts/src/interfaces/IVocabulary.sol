@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import { IEmission } from "./IEmission.sol";
+import { IStaking } from "./IStaking.sol";
+
 /// @notice What turns version `parent` into the next one.
 /// @param parent The version that was current when the change was proposed.
 /// @param programHash Program hash of rounds in the new version.
@@ -63,11 +66,24 @@ interface IVocabulary {
     error UnknownToken(uint256 index);
     /// @notice Thrown when merge `index` was not seen often enough.
     error TooRare(uint256 index, uint32 occurrences);
-    /// @notice Thrown when a version cannot be taken back: it is not the target, or the first.
+    /// @notice Thrown when a version cannot be taken back: it is not the target, or the first, or the way back from its
+    /// successor has not ended yet.
     error NotRevocable(uint16 version);
     /// @notice Thrown when an emergency vote was opened about the version before.
     error AlreadyContested(uint16 version);
+    /// @notice Thrown when there is no such version.
+    error NoSuchVersion(uint16 version);
+    /// @notice Thrown when no single step leads from one version to the other.
+    error NotAdjacent(uint16 current, uint16 target);
+    /// @notice Thrown when staking or emission names another vocabulary: a wrong order of deployment.
+    error NotVocabulary(address vocabulary);
 
+    /// @notice Where bonds are locked, where rewards accrue, and who may call what.
+    function staking() external view returns (IStaking);
+    function emission() external view returns (IEmission);
+    function registry() external view returns (address);
+    function governor() external view returns (address);
+    function emergency() external view returns (address);
     /// @notice A version's figures; reverts for none such.
     function versionOf(uint16 version) external view returns (Version memory);
     /// @notice The version that rounds run in, and the one they go to.

@@ -5,6 +5,7 @@ import { Claim } from "../libraries/ClaimLib.sol";
 import { ClaimState } from "../libraries/NodeSlot.sol";
 import { IEmission } from "./IEmission.sol";
 import { IStaking } from "./IStaking.sol";
+import { IVocabulary } from "./IVocabulary.sol";
 
 /// @title IWorkRegistry
 /// @notice Rounds of training, the claims made in them, and the challenges against those claims.
@@ -41,8 +42,8 @@ interface IWorkRegistry {
     }
 
     /// @notice The network's parameters, fixed at deployment.
-    /// @param programHash Hash of the step program.
-    /// @param dataRoot Root of the dataset tree.
+    /// @param programHash Hash of the step program in version 0 of the vocabulary.
+    /// @param dataRoot Root of the dataset tree in version 0.
     /// @param genesisRoot Global root of round 1.
     /// @param judge Decides opened challenges; address 0: an opened leaf ends the challenge in the prover's favour.
     /// @param tokensPerStep Tokens of one step.
@@ -81,6 +82,9 @@ interface IWorkRegistry {
     /// @param finalSet Running keccak256(finalSet || claimHash) over final TRAIN claims in order.
     /// @param outerNode Whose OUTER claim is live or final; 0 if none.
     /// @param outerDeadline Last timestamp for challenges of the OUTER claim.
+    /// @param version Version of the vocabulary that the round trains in.
+    /// @param target Version that its outer step leads to; another one only in the round of a transition.
+    /// @param terms keccak256(programHash || dataRoot || startRoot) of the round's claims.
     struct Round {
         bytes32 startRoot;
         uint64 openedAt;
@@ -93,6 +97,9 @@ interface IWorkRegistry {
         bytes32 finalSet;
         address outerNode;
         uint64 outerDeadline;
+        uint16 version;
+        uint16 target;
+        bytes32 terms;
     }
 
     /// @param state Where the challenge stands.
@@ -120,7 +127,13 @@ interface IWorkRegistry {
 
     /// @notice Round `round` takes claims until `claimDeadline`.
     event RoundOpened(
-        uint64 indexed round, bytes32 startRoot, bytes32 randomness, uint64 openedAt, uint64 claimDeadline
+        uint64 indexed round,
+        bytes32 startRoot,
+        bytes32 randomness,
+        uint64 openedAt,
+        uint64 claimDeadline,
+        uint16 version,
+        uint16 target
     );
     /// @notice Round `round` ended; `nextRoot` is the global root now.
     event RoundClosed(uint64 indexed round, bytes32 nextRoot);
@@ -165,7 +178,8 @@ interface IWorkRegistry {
     /// @notice `node` serves its artefacts at `uri`.
     event Announced(address indexed node, string uri);
 
-    /// @notice Thrown when staking or emission names another registry: a wrong order of deployment.
+    /// @notice Thrown when staking or emission names another registry, or they name two vocabularies: a wrong order of
+    /// deployment.
     error Miswired(address registry);
     /// @notice Thrown when a parameter that must be positive is 0.
     error BadParameters();
@@ -277,6 +291,8 @@ interface IWorkRegistry {
     function staking() external view returns (IStaking);
     /// @notice Where rewards accrue.
     function emission() external view returns (IEmission);
+    /// @notice What rounds train in.
+    function vocabulary() external view returns (IVocabulary);
     /// @notice The network's parameters.
     function parameters() external view returns (Parameters memory);
     /// @notice The global root now.

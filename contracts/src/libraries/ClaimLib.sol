@@ -58,4 +58,13 @@ library ClaimLib {
             digest := keccak256(buffer, 448)
         }
     }
+
+    /// @notice keccak256(programHash || dataRoot || startRoot).
+    function termsOf(Claim calldata claim) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let buffer := mload(0x40)
+            calldatacopy(buffer, add(claim, 96), 96)
+            digest := keccak256(buffer, 96)
+        }
+    }
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
-
 /// @title Split
 /// @notice How an answer's fee is shared; economics/escrow_split.py is the same rule in the same order.
 /// @dev Every part is rounded down, so what rounding leaves over is nobody's: it goes back to the payer.
@@ -32,7 +30,8 @@ library Split {
     }
 
     /// @notice floor(amount * share / whole).
+    /// @dev A fee was deposited, so it is within the token's supply and the product far within 256 bits.
     function down(uint256 amount, uint256 share, uint256 whole) internal pure returns (uint256) {
-        return Math.mulDiv(amount, share, whole);
+        return amount * share / whole;
     }
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import { Judge } from "../../src/Judge.sol";
+import { AnswerCourt } from "../../src/AnswerCourt.sol";
 import { vm } from "../../script/Vm.sol";
+import { Scalar } from "../../src/Scalar.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -46,7 +49,11 @@ contract Handler is Fixture {
     // --- views for the invariants ---
 
     function system() external view returns (System memory) {
-        return System(token, staking, emission, registry, judge);
+        return System(
+            token, staking, emission, registry, Scalar(address(0)), judge, vocabulary, governor, emergency, escrow,
+            AnswerCourt(address(0)),
+            Judge(address(0))
+        );
     }
 
     function actorCount() external view returns (uint256) {

@@ -26,7 +26,7 @@ contract AnswerCourtTest is Fixture {
         // Nothing else may take a nonce in between.
         _install(_config());
         scripted = new ScriptedJudge();
-        court = new AnswerCourt(staking, IJudge(address(scripted)), _terms());
+        court = new AnswerCourt(staking, IJudge(address(scripted)), _courtTerms());
         _fund(alice);
         _fund(bob);
         _fund(carol);
@@ -35,11 +35,11 @@ contract AnswerCourtTest is Fixture {
 
     function _config() internal view override returns (Config memory c) {
         c = super._config();
-        // After the four of the network, and the scripted judge.
-        c.court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 5);
+        // After the eight of the network, and the scripted judge.
+        c.court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 9);
     }
 
-    function _terms() private pure returns (IAnswerCourt.Terms memory) {
+    function _courtTerms() private pure returns (IAnswerCourt.Terms memory) {
         return IAnswerCourt.Terms(BOND, CHALLENGE_BOND, ACCUSABLE, RESPONSE);
     }
 
@@ -137,7 +137,7 @@ contract AnswerCourtTest is Fixture {
         court.reclaim(answered, carol);
         vm.assertEq(_lockedOf(carol), 0);
         vm.assertEq(staking.activeOf(alice), STAKE - 2 * BOND);
-        vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.WrongState.selector, IAnswerCourt.State.Failed));
+        vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.NotAccused.selector, IAnswerCourt.State.Failed));
         court.reclaim(answered, carol);
     }
 
@@ -183,7 +183,7 @@ contract AnswerCourtTest is Fixture {
 
     function test_revert_miswired() public {
         vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.Miswired.selector, address(court)));
-        new AnswerCourt(staking, IJudge(address(scripted)), _terms());
+        new AnswerCourt(staking, IJudge(address(scripted)), _courtTerms());
     }
 
     function test_revert_another_kind() public {
@@ -198,7 +198,7 @@ contract AnswerCourtTest is Fixture {
     function test_revert_signed_by_somebody_else() public {
         bytes memory signature = _sign(0xB0B, answered);
         vm.prank(carol);
-        vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.BadSignature.selector, bob));
+        vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.NotSigned.selector, bob));
         court.accuse(answered, signature, 2);
     }
 
@@ -283,7 +283,7 @@ contract AnswerCourtTest is Fixture {
         vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.NotServer.selector, address(this)));
         court.answer(answered, bob, opened, TRACE);
         vm.startPrank(alice);
-        vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.WrongState.selector, IAnswerCourt.State.None));
+        vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.NotAccused.selector, IAnswerCourt.State.None));
         court.answer(answered, bob, opened, TRACE);
         vm.stopPrank();
         _accuse(bob, answered, 2);

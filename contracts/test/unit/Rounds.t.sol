@@ -17,7 +17,9 @@ contract RoundsTest is Fixture {
         vm.roll(77);
         bytes32 randomness = keccak256(abi.encodePacked(block.prevrandao, blockhash(76), uint64(1)));
         vm.expectEmit(address(registry));
-        emit IWorkRegistry.RoundOpened(1, keccak256("genesis"), randomness, uint64(time), uint64(time + TRAIN_TIME));
+        emit IWorkRegistry.RoundOpened(
+            1, keccak256("genesis"), randomness, uint64(time), uint64(time + TRAIN_TIME), 0, 0
+        );
         vm.assertEq(registry.openRound(), 1);
         IWorkRegistry.Round memory r = registry.roundOf(1);
         vm.assertEq(r.startRoot, keccak256("genesis"));

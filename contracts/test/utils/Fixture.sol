@@ -3,10 +3,14 @@ pragma solidity 0.8.37;
 
 import { Deployment } from "../../script/Deployment.sol";
 import { vm } from "../../script/Vm.sol";
+import { EmergencyGovernor } from "../../src/EmergencyGovernor.sol";
 import { Emission } from "../../src/Emission.sol";
+import { InferenceEscrow } from "../../src/InferenceEscrow.sol";
 import { Judge } from "../../src/Judge.sol";
 import { NeuroToken } from "../../src/NeuroToken.sol";
 import { Staking } from "../../src/Staking.sol";
+import { Vocabulary } from "../../src/Vocabulary.sol";
+import { VocabularyGovernor } from "../../src/VocabularyGovernor.sol";
 import { WorkRegistry } from "../../src/WorkRegistry.sol";
 import { IEmission } from "../../src/interfaces/IEmission.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
@@ -26,7 +30,12 @@ abstract contract Fixture is Deployment {
     uint64 internal constant TRAIN_TIME = 1 hours;
     uint64 internal constant WINDOW = 600;
     uint64 internal constant RESPONSE = 300;
-    uint64 internal constant THAW = 16 days;
+    uint64 internal constant THAW = 18 days;
+    uint48 internal constant DISCUSSION = 7 days;
+    uint32 internal constant VOTE = 7 days;
+    uint48 internal constant VOTE_EXTENSION = 1 days;
+    uint48 internal constant GRACE = 7 days;
+    uint32 internal constant EMERGENCY = 48 hours;
     bytes32 internal constant TRACE = keccak256("op trace");
 
     NeuroToken internal token;
@@ -34,6 +43,10 @@ abstract contract Fixture is Deployment {
     Emission internal emission;
     WorkRegistry internal registry;
     Judge internal judge;
+    Vocabulary internal vocabulary;
+    VocabularyGovernor internal governor;
+    EmergencyGovernor internal emergency;
+    InferenceEscrow internal escrow;
 
     address internal immutable alice = vm.addr(0xA11CE);
     address internal immutable bob = vm.addr(0xB0B);
@@ -72,11 +85,14 @@ abstract contract Fixture is Deployment {
             claimBond: BOND,
             challengeBond: CHALLENGE_BOND
         });
+        c.votes = Votes(DISCUSSION, VOTE, VOTE_EXTENSION, GRACE, EMERGENCY);
+        (c.progressTime, c.settleTime) = (30, 30);
     }
 
     function _install(Config memory c) internal {
         System memory s = _deploy(address(this), c);
         (token, staking, emission, registry, judge) = (s.token, s.staking, s.emission, s.registry, s.judge);
+        (vocabulary, governor, emergency, escrow) = (s.vocabulary, s.governor, s.emergency, s.escrow);
     }
 
     function _fund(address account) internal {
@@ -125,13 +141,20 @@ abstract contract Fixture is Deployment {
 
     // --- claims ---
 
+    /// @dev What claims of the newest round must name.
+    function _terms() internal view returns (bytes32 programHash, bytes32 dataRoot) {
+        IWorkRegistry.Round memory r = registry.roundOf(registry.currentRound());
+        return vocabulary.termsOf(r.version, r.target);
+    }
+
     function _train(address node, uint32 steps) internal view returns (Claim memory c) {
+        (bytes32 programHash, bytes32 dataRoot) = _terms();
         c = Claim({
             kind: ClaimLib.TRAIN,
             round: registry.currentRound(),
             node: node,
-            programHash: keccak256("program"),
-            dataRoot: keccak256("data"),
+            programHash: programHash,
+            dataRoot: dataRoot,
             startRoot: registry.globalRoot(),
             endRoot: _state(node, steps - 1),
             traceRoot: MerkleTree.root(_leaves(node, steps)),
@@ -146,12 +169,13 @@ abstract contract Fixture is Deployment {
     function _outer(address node, bytes32 nextRoot) internal view returns (Claim memory c) {
         uint64 round = registry.currentRound();
         bytes32 finalSet = registry.roundOf(round).finalSet;
+        (bytes32 programHash, bytes32 dataRoot) = _terms();
         c = Claim({
             kind: ClaimLib.OUTER,
             round: round,
             node: node,
-            programHash: keccak256("program"),
-            dataRoot: keccak256("data"),
+            programHash: programHash,
+            dataRoot: dataRoot,
             startRoot: registry.globalRoot(),
             endRoot: nextRoot,
             traceRoot: sha256(abi.encodePacked(hex"00", nextRoot, finalSet, uint32(0), uint32(0))),

@@ -5,6 +5,8 @@ A quote costs the server nothing to remember: its payer hands it back, and the s
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,8 @@ from node.inference.paid.seam import Answerer, Draw, ServedModel
 
 QUOTE_SECONDS = 120
 """How long a quote can be opened."""
+REMEMBERED = 4_096
+"""Questions whose newest quote is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class Desk:
         self.answerer, self.escrow = answerer, escrow
         self._contracts, self._holders = contracts, holders
         self._address = contracts.client.address
+        self._issued: OrderedDict[tuple[object, ...], int] = OrderedDict()
+        self._lock = threading.Lock()
 
     def price(self) -> PriceMessage:
         """What a token costs now, and why."""
@@ -138,18 +144,28 @@ class Desk:
     def _quote(self, asked: Asked, price: int, task: bytes, layers: int) -> Quote:
         own = self._address
         holders = self._holders or Holders(own, own, (Payee(own, layers),))
+        until = self._contracts.client.block().timestamp + QUOTE_SECONDS
         return Quote(
             payer=to_checksum_address(asked.payer),
             signer=to_checksum_address(asked.signer),
             server=own,
             price=price,
             max_tokens=asked.max_tokens,
-            valid_until=self._contracts.client.block().timestamp + QUOTE_SECONDS,
+            valid_until=self._fresh((asked.payer, asked.signer, price, asked.max_tokens, task), until),
             task=task,
             embedding=holders.embedding,
             head=holders.head,
             payees=holders.payees,
         )
+
+    def _fresh(self, question: tuple[object, ...], until: int) -> int:
+        """`until`, or the first second after it that makes another quote of the same question another request."""
+        with self._lock:
+            until = max(until, self._issued.pop(question, 0) + 1)
+            self._issued[question] = until
+            if len(self._issued) > REMEMBERED:
+                self._issued.popitem(last=False)
+        return until
 
 
 def task_of(asked: Asked, served: ServedModel | Served, prompt: Sequence[int]) -> Task:

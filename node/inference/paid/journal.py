@@ -34,7 +34,7 @@ class Step(StrEnum):
 
 class Record(BaseModel):
     """One request. `tokens` is the highest voucher that was ever signed; `ids` are the tokens received so far, `reason`
-    is why the server says that no more come."""
+    is why the server says that no more come. The text is not kept: a server could make it too long to be read again."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +48,7 @@ class Record(BaseModel):
     seed: Hash | None = None
     tokens: Tokens = 0
     ids: Annotated[list[Id], Field(max_length=ANSWER_TOKENS)] = []
-    text: str = ""
+    text: Annotated[str, Field(exclude=True)] = ""
     reason: str = ""
     outcome: str = ""
 
@@ -73,11 +73,12 @@ class Journal:
         """A new record with a salt of its own, on disk.
 
         Raises:
-            DiskError: it cannot be written; then nothing may be opened.
+            RequestFileError: it is on record already. DiskError: it cannot be written; then nothing may be opened.
         """
         name, salt = "0x" + request.hex(), "0x" + secrets.token_hex(32)
         record = Record(request=name, server=server, asked=asked, offer=offer, salt=salt)
-        self.save(record)
+        if not paths.write_new(self._path(name), record.model_dump_json().encode()):
+            raise RequestFileError(f"The server quoted request {name[:18]} before.", "Ask again in a second.")
         return record
 
     def save(self, record: Record) -> None:
