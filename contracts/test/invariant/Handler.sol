@@ -50,7 +50,16 @@ contract Handler is Fixture {
 
     function system() external view returns (System memory) {
         return System(
-            token, staking, emission, registry, Scalar(address(0)), judge, vocabulary, governor, emergency, escrow,
+            token,
+            staking,
+            emission,
+            registry,
+            Scalar(address(0)),
+            judge,
+            vocabulary,
+            governor,
+            emergency,
+            escrow,
             AnswerCourt(address(0)),
             Judge(address(0))
         );
