@@ -40,6 +40,8 @@ CHALLENGER_BONDS: Final = 1
 HONEST_PROVER_SHARE: Final = BasisPoints(5_000)
 """Of a challenge bond lost to an honest prover; the rest is burned."""
 CHALLENGE_WINDOW: Final = Seconds(600)
+ANSWER_WINDOW: Final = Seconds(DAY)
+"""After its signature, in which a paid answer can be accused before the court."""
 RESPONSE_TIME: Final = Seconds(300)
 THAW_TIME: Final = Seconds(18 * DAY)
 """Outlasts vote, its extension, grace and emergency vote, so no voter leaves before the outcome."""

@@ -38,6 +38,7 @@ class NetworkParameters:
     emergency: Seconds = c.EMERGENCY_TIME
     progress: Seconds = c.PROGRESS_TIME
     settle: Seconds = c.SETTLE_TIME
+    answer_window: Seconds = c.ANSWER_WINDOW
 
     def __post_init__(self) -> None:
         for name in (
@@ -58,6 +59,7 @@ class NetworkParameters:
             "emergency",
             "progress",
             "settle",
+            "answer_window",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
@@ -67,7 +69,7 @@ class NetworkParameters:
             raise ValueError("challenge_bond must be within min_stake, or no new node can challenge")
         if not 0 < self.steps_per_round <= self.max_steps:
             raise ValueError("steps_per_round must be from 1 to max_steps")
-        if self.thaw < self.window + self.longest_game:
+        if self.thaw < max(self.window, self.answer_window) + self.longest_game:
             raise ValueError("thaw must outlast window and dispute, or a cheat's stake leaves before it can be slashed")
         if self.thaw < self.vote + self.vote_extension + self.grace + self.emergency:
             raise ValueError("thaw must outlast vote, grace and emergency vote, or a voter leaves before the outcome")
@@ -108,6 +110,7 @@ DEVNET: Final = NetworkParameters(
     vote_extension=Seconds(15),
     grace=Seconds(60),
     emergency=Seconds(60),
+    answer_window=Seconds(120),
 )
 
 NETWORKS: Final = {network.name: network for network in (MAINNET, DEVNET)}

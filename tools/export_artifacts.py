@@ -28,6 +28,7 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "VocabularyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
     "EmergencyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
     "InferenceEscrow": ("NeuroToken",),
+    "AnswerCourt": ("Judge", "Staking", "NeuroToken"),
 }
 
 AbiEntry = dict[str, Any]

@@ -17,6 +17,8 @@ class ClaimKind(IntEnum):
 
     TRAIN = 1
     OUTER = 2
+    ANSWER = 3
+    """Signed by a server and never posted; its fields are read as ``consensus.dispute.answers`` says."""
 
 
 _TYPES: Final = {
@@ -74,7 +76,7 @@ class Claim:
         for name, kind in _TYPES.items():
             _check(name, kind, getattr(self, name))
         if self.kind not in tuple(ClaimKind):
-            raise ClaimError(f"a claim of kind {self.kind} is not known", "Kinds are 1 (TRAIN) and 2 (OUTER).")
+            raise ClaimError(f"a claim of kind {self.kind} is not known", "Kinds: 1 TRAIN, 2 OUTER, 3 ANSWER.")
         object.__setattr__(self, "kind", ClaimKind(self.kind))
         if self.steps < 1 or self.layer_count < 1:
             raise ClaimError("a claim holds at least one step and one layer")

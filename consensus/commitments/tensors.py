@@ -23,7 +23,8 @@ def tensor_bytes(tensor: Tensorlike | Buffer) -> hashing.Bytes:
     """The contiguous little-endian bytes, without a copy where the tensor is contiguous and in main memory."""
     if isinstance(tensor, torch.Tensor):
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        return flat.view(torch.uint8).numpy()
+        # A single element that was spread has a stride of 0, which no view to bytes takes.
+        return flat.as_strided(flat.shape, (1,)).view(torch.uint8).numpy()
     if isinstance(tensor, np.ndarray):
         if tensor.dtype.byteorder == ">" or tensor.dtype.hasobject:
             raise CommitmentError(f"an array of {tensor.dtype} has no little-endian bytes")

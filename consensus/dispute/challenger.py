@@ -42,7 +42,7 @@ class Challenger:
             end = tree.root(group_leaves(ports, roots, 1, tensors))
             sets = [tree.leaf_hash(root) for root in (end, *self.facts.moment_roots)]
             return tree.root(sets) == dispute.claim.end_root
-        if dispute.stage is Stage.OUTER or dispute.step == 0:
+        if dispute.stage in (Stage.OUTER, Stage.ANSWER) or dispute.step == 0:
             return True
         sets = [tree.leaf_hash(tree.root(group_leaves(ports, roots, number, tensors))) for number in range(3)]
         return tree.root(sets) == dispute.before
@@ -110,6 +110,8 @@ class Challenger:
         index, committed = first_difference(own, wrong.index, data)
         found = Element(op, index, committed, root, wrong.index, data, foreign.prove(0, wrong.index))
         if self.case.program.ops[op].name == "tokens":
+            if self.case.dispute.stage is Stage.ANSWER:
+                return evidence.context(self.case, self.facts, found)
             return evidence.token(self.case, self.facts, found)
         if self.case.program.ops[op].name == "counts":
             return evidence.count(self.case, self.facts, self.trace, found)
@@ -120,6 +122,8 @@ class Challenger:
         tokens = self.case.program.inputs.get("tokens")
         if tokens is not None and self.facts.rerun.roots[tokens] != self.case.dispute.batch:
             return evidence.given(self.case, self.facts, self.trace, tokens, self.facts.rerun.roots[tokens])
+        if self.case.dispute.stage is Stage.ANSWER:
+            return self._answered()
         if not SETS_AFTER[self.case.dispute.stage]:
             return self._tensor_after(0, self.case.dispute.after, [])
         own = Levels([tree.leaf_hash(one.root) for one in self._own_sets])
@@ -150,6 +154,12 @@ class Challenger:
         bits = self.case.dispute.loss_bits.to_bytes(4, "little")
         if self.case.dispute.stage is not Stage.STEP or self.facts.rerun.roots[last.op] == tree.leaf_hash(bits):
             raise NothingWrongError("every op, the state after the step and its loss are those that were recomputed")
+        return evidence.output(self.case, self.facts, self.trace, last.number, NO_PATH)
+
+    def _answered(self) -> Move:
+        last = output_ports(self.case.program)[-1]
+        if self.facts.rerun.roots[last.op] == tree.leaf_hash(self.case.dispute.loss_bits.to_bytes(8, "little")):
+            raise NothingWrongError("every op and the token are those that were recomputed")
         return evidence.output(self.case, self.facts, self.trace, last.number, NO_PATH)
 
     def _demand(

@@ -1,12 +1,14 @@
 """The proofs that win a dispute, each for one kind of lie."""
 
+import torch
 from torch import Tensor
 
 from consensus.commitments import tree
 from consensus.commitments.batch import batch_place
+from consensus.commitments.levels import Levels
 from consensus.commitments.tree import HASH_BYTES
 from consensus.dispute import onestep
-from consensus.dispute.abi import NO_CLAIM, NO_PATH, NO_READ, Abi, leaf, output_root, port_proof
+from consensus.dispute.abi import NO_CLAIM, NO_LEAF, NO_PATH, NO_READ, Abi, Proof, leaf, output_root, port_proof
 from consensus.dispute.elements import Element, as_hex, element_bytes
 from consensus.dispute.game import Case, Stage
 from consensus.dispute.knowledge import Foreign
@@ -71,6 +73,22 @@ def token(case: Case, facts: Facts, wrong: Element) -> Move:
     return Move("proveToken", proof, _words(case, wrong, "token", element_bytes(own, wrong.index)))
 
 
+def context(case: Case, facts: Facts, wrong: Element) -> Move:
+    """A token of an answer's context that is not of the prompt, nor of the answer."""
+    own = facts.rerun.outputs([wrong.op])[wrong.op]
+    there = leaf(wrong.leaf, wrong.data, wrong.proof)
+    asked, said, place = NO_LEAF, (bytes(32), bytes(32), 0, Proof()), wrong.index - len(facts.prompt)
+    if place < 0:
+        prompt = torch.tensor(facts.prompt, dtype=torch.int32)
+        at = wrong.index * prompt.element_size() // LEAF_BYTES
+        asked = leaf(at, pieces(prompt)[at], tensor_levels(prompt).prove(0, at))
+    elif place < case.dispute.step:
+        one, levels = facts.answered[place], Levels([step.hash() for step in facts.answered])
+        said = (one.state_root, one.batch_root, one.loss_bits, levels.prove(0, place))
+    words = _words(case, wrong, "context", element_bytes(own, wrong.index))
+    return Move("proveContext", (wrong.index, there, asked, *said), words)
+
+
 def given(case: Case, facts: Facts, trace: Foreign, op: int, root: bytes) -> Move:
     """An input that is not the state before, the batch, the schedule's row, or an update of the round."""
     port = next(one for one in input_ports(case.program) if one.op == op)
@@ -133,12 +151,13 @@ def _input_path(case: Case, facts: Facts, port: Port) -> Abi:
     if case.dispute.stage is Stage.UPDATE:
         others = facts.moment_roots if group else (facts.velocity_root,)
         return path(own, tensor, [group_root(group), *others])
-    if port.number == 3 * tensors + 1:
+    if case.dispute.stage is Stage.STEP and port.number == 3 * tensors + 1:
         rows = schedule_leaves(AdamW(), MAX_STEPS)
         return (bytes(32), [], rows[case.dispute.step], tree.inclusion_proof(rows, case.dispute.step))
-    if port.number == 3 * tensors or (case.dispute.step == 0 and group):
+    first = case.dispute.stage is Stage.ANSWER or case.dispute.step == 0  # what follows from the global weights
+    if port.number == 3 * tensors or (first and group):
         return NO_PATH
-    if case.dispute.step == 0:
+    if first:
         return path(own, tensor, [group_root(0), facts.velocity_root])
     return path(own, tensor, [group_root(number) for number in range(3)], group)
 

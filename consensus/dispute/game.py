@@ -11,11 +11,12 @@ from consensus.commitments import tree
 from consensus.commitments.claim import Claim, ClaimKind
 from consensus.errors import ProgramError
 from consensus.model.config import ModelConfig
+from consensus.program.infer import infer_program
 from consensus.program.known import suite_of
 from consensus.program.ops import Program
 from consensus.program.outer import outer_program
 from consensus.program.step import step_program
-from consensus.program.suite import Suite, outer_leaves
+from consensus.program.suite import Suite, answer_suite, outer_leaves
 from consensus.program.update import update_program
 from consensus.training.resize import Change
 
@@ -26,9 +27,10 @@ class Stage(IntEnum):
     STEP = 0
     UPDATE = 1
     OUTER = 2
+    ANSWER = 3
 
 
-SETS_AFTER = {Stage.STEP: 3, Stage.UPDATE: 0, Stage.OUTER: 2}
+SETS_AFTER = {Stage.STEP: 3, Stage.UPDATE: 0, Stage.OUTER: 2, Stage.ANSWER: 0}
 """Tensor sets of the state that a program leaves; 0 where that is one lone set."""
 
 
@@ -50,6 +52,8 @@ class Dispute:
         """The program in question."""
         if self.claim.kind is ClaimKind.OUTER:
             return Stage.OUTER
+        if self.claim.kind is ClaimKind.ANSWER:
+            return Stage.ANSWER
         return Stage.UPDATE if self.step == self.claim.steps else Stage.STEP
 
     def to_tuple(self) -> tuple[Any, ...]:
@@ -76,7 +80,8 @@ class Case:
     @cached_property
     def suite(self) -> Suite:
         """What the claim's program hash stands for. Raises ProgramError where the claim names another."""
-        suite = suite_of(self.config, self.change)
+        answers = self.dispute.stage is Stage.ANSWER
+        suite = answer_suite(self.config) if answers else suite_of(self.config, self.change)
         if suite.hash() != self.dispute.claim.program_hash:
             raise ProgramError("the claim names the programs of another network")
         return suite
@@ -100,4 +105,6 @@ def program_of(config: ModelConfig, stage: Stage, finals: int = 0, change: Chang
     """The program of a stage; ``finals`` and ``change`` matter to the outer step only."""
     if stage is Stage.OUTER:
         return outer_program(config, finals, change)
+    if stage is Stage.ANSWER:
+        return infer_program(config)
     return update_program(config) if stage is Stage.UPDATE else step_program(config)

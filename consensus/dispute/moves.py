@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from consensus.commitments.claim import Claim
 from consensus.commitments.dataset import TokenOpening
+from consensus.commitments.trace import StepLeaf
 from consensus.dispute.abi import Abi
 from consensus.dispute.rerun import Rerun
 from consensus.errors import CommitmentError
@@ -51,3 +52,6 @@ class Facts:
     open_token: Callable[[int], TokenOpening] | None = None
     leaves: Callable[[], Sequence[bytes]] | None = None
     """Recomputes the data of every leaf of the claim's trace."""
+    prompt: tuple[int, ...] = ()
+    """Of an answer in question: the ids asked with, and the leaves of the claim, as the server committed to them."""
+    answered: tuple[StepLeaf, ...] = ()

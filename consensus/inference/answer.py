@@ -33,7 +33,7 @@ def recompute(
     rows = [Row(0, place, token) for place, token in enumerate(prompt)]
     while True:
         rows[-1].choice = settings.choice(len(answer))
-        (token,) = _feed(decoder, rows)
+        (token,) = feed(decoder, rows)
         if stop_at_eos and token == EOS:
             return answer
         answer.append(token)
@@ -42,7 +42,7 @@ def recompute(
         rows = [Row(0, len(prompt) + len(answer) - 1, token)]
 
 
-def _feed(decoder: Decoder, rows: list[Row]) -> list[int]:
+def feed(decoder: Decoder, rows: list[Row]) -> list[int]:
     chosen: list[int] = []
     for at in range(0, len(rows), MAX_ROWS):
         chosen += decoder.step(rows[at : at + MAX_ROWS])

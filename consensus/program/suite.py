@@ -8,6 +8,7 @@ from typing import Final, Self
 from consensus.commitments import tree
 from consensus.commitments.tensors import tensor_bytes
 from consensus.model.config import ModelConfig
+from consensus.program.infer import infer_program
 from consensus.program.ops import Program
 from consensus.program.outer import outer_program
 from consensus.program.step import schedule_row, step_program
@@ -70,6 +71,13 @@ class Suite:
         """sha256("ponw/programs/1" ‖ 0x00 ‖ every field as one big-endian 32-byte word): a claim's program hash."""
         words = (value if isinstance(value, bytes) else value.to_bytes(32, "big") for value in astuple(self))
         return hashlib.sha256(_DOMAIN + b"".join(words)).digest()
+
+
+@cache
+def answer_suite(config: ModelConfig) -> Suite:
+    """What ANSWER claims name: their step is one token, a context is one sequence. Captured, which takes seconds."""
+    program, none = infer_program(config), bytes(32)
+    return Suite(len(config.shapes()), len(program.ops), program.root(), 0, none, 0, none, 0, none, 1, config.seq_len)
 
 
 @cache

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { EmergencyGovernor } from "../src/EmergencyGovernor.sol";
+import { AnswerCourt } from "../src/AnswerCourt.sol";
 import { Emission } from "../src/Emission.sol";
 import { InferenceEscrow } from "../src/InferenceEscrow.sol";
 import { Judge } from "../src/Judge.sol";
@@ -11,7 +12,9 @@ import { Staking } from "../src/Staking.sol";
 import { Vocabulary } from "../src/Vocabulary.sol";
 import { VocabularyGovernor } from "../src/VocabularyGovernor.sol";
 import { WorkRegistry } from "../src/WorkRegistry.sol";
+import { IAnswerCourt } from "../src/interfaces/IAnswerCourt.sol";
 import { IEmission } from "../src/interfaces/IEmission.sol";
+import { IJudge } from "../src/interfaces/IJudge.sol";
 import { IWorkRegistry } from "../src/interfaces/IWorkRegistry.sol";
 import { vm } from "./Vm.sol";
 
@@ -42,6 +45,8 @@ abstract contract Deployment {
         Votes votes;
         uint64 progressTime;
         uint64 settleTime;
+        uint64 answerWindow;
+        address court;
     }
 
     struct System {
@@ -55,11 +60,14 @@ abstract contract Deployment {
         VocabularyGovernor governor;
         EmergencyGovernor emergency;
         InferenceEscrow escrow;
+        AnswerCourt court;
+        Judge courtJudge;
     }
 
     /// @param deployer The account whose nonces the creations take.
     /// @param c Where `extension` is 0, neither scalar nor judge is deployed: the registry has the judge that its parameters
     /// name, and what follows takes their nonces.
+    /// Where `answerWindow` is 0, no court of answers is deployed: stakes answer to the one at `court`, if any.
     function _deploy(address deployer, Config memory c) internal returns (System memory s) {
         uint256 nonce = vm.getNonce(deployer);
         uint256 after_ = nonce + (c.extension == 0 ? 4 : 6);
@@ -67,7 +75,8 @@ abstract contract Deployment {
         address registry = vm.computeCreateAddress(deployer, nonce + 3);
         address vocabulary = vm.computeCreateAddress(deployer, after_);
         s.token = new NeuroToken(emission, c.genesisHolder, c.genesisSupply, c.supplyCap);
-        s.staking = new Staking(s.token, registry, vocabulary, c.minimumStake, c.thawPeriod);
+        address court = c.answerWindow == 0 ? c.court : vm.computeCreateAddress(deployer, after_ + 4);
+        s.staking = new Staking(s.token, registry, vocabulary, court, c.minimumStake, c.thawPeriod);
         s.emission = new Emission(s.token, registry, vocabulary, c.schedule);
         if (c.extension != 0) c.parameters.judge = vm.computeCreateAddress(deployer, nonce + 5);
         s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);
@@ -77,6 +86,17 @@ abstract contract Deployment {
         }
         _deployVotes(deployer, c, s);
         s.escrow = new InferenceEscrow(s.token, c.progressTime, c.settleTime);
+        if (c.answerWindow != 0) _deployCourt(deployer, c, s);
+    }
+
+    /// @dev The court and a judge of its own.
+    function _deployCourt(address deployer, Config memory c, System memory s) private {
+        address judge = vm.computeCreateAddress(deployer, vm.getNonce(deployer) + 1);
+        IWorkRegistry.Parameters memory p = c.parameters;
+        IAnswerCourt.Terms memory terms =
+            IAnswerCourt.Terms(p.claimBond, p.challengeBond, c.answerWindow, p.responseTime);
+        s.court = new AnswerCourt(s.staking, IJudge(judge), terms);
+        s.courtJudge = new Judge(IWorkRegistry(address(s.court)), s.scalar, p.responseTime, c.extension);
     }
 
     function _deployVotes(address deployer, Config memory c, System memory s) private {

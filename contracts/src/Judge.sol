@@ -5,6 +5,7 @@ import { GameState } from "./GameState.sol";
 import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IScalar } from "./interfaces/IScalar.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
+import { Answers } from "./libraries/Answers.sol";
 import { Dataset } from "./libraries/Dataset.sol";
 import { Layouts } from "./libraries/Layouts.sol";
 import { Ports } from "./libraries/Ports.sol";
@@ -82,6 +83,14 @@ contract Judge is GameState {
         if (proof.leaf.index != at / Proofs.LEAF_BYTES) revert BadPlace();
         uint256 committed = _int64(proof.leaf.data, at % Proofs.LEAF_BYTES);
         if (committed == Rewards.updateWeight(proof.port.source.steps)) revert NothingWrong();
+        _end(game, d, false);
+    }
+
+    /// @inheritdoc IJudge
+    function proveContext(Dispute calldata d, Program calldata program, ContextProof calldata proof) external {
+        bytes32 game = _challengersMove(d);
+        if (Layouts.resolve(registry, d, program).kind != Programs.Kind.Answer) revert BadPlace();
+        if (!Answers.isWrong(d, program.suite.length, proof)) revert NothingWrong();
         _end(game, d, false);
     }
 

@@ -22,6 +22,8 @@ contract Staking is IStaking, StakeVotes {
     /// @inheritdoc IStaking
     address public immutable vocabulary;
     /// @inheritdoc IStaking
+    address public immutable court;
+    /// @inheritdoc IStaking
     uint256 public immutable minimumStake;
     /// @inheritdoc IStaking
     uint64 public immutable thawPeriod;
@@ -37,14 +39,21 @@ contract Staking is IStaking, StakeVotes {
 
     /// @param registry_ The work registry, usually at an address computed beforehand.
     /// @param vocabulary_ Where proposers' bonds stand, at an address computed beforehand; 0 for none.
+    /// @param court_ The court of answers, likewise.
     /// @param minimumStake_ Least active stake, in wei.
     /// @param thawPeriod_ Seconds from thaw to withdrawal.
-    constructor(INeuroToken token_, address registry_, address vocabulary_, uint256 minimumStake_, uint64 thawPeriod_)
-        EIP712("ponw", "1")
-    {
+    constructor(
+        INeuroToken token_,
+        address registry_,
+        address vocabulary_,
+        address court_,
+        uint256 minimumStake_,
+        uint64 thawPeriod_
+    ) EIP712("ponw", "1") {
         token = token_;
         registry = registry_;
         vocabulary = vocabulary_;
+        court = court_;
         minimumStake = minimumStake_;
         thawPeriod = thawPeriod_;
     }
@@ -189,6 +198,7 @@ contract Staking is IStaking, StakeVotes {
     }
 
     function _checkKeeper() private view {
-        if (msg.sender != registry && msg.sender != vocabulary) revert OnlyKeeper(msg.sender);
+        if (msg.sender == registry || msg.sender == vocabulary || msg.sender == court) return;
+        revert OnlyKeeper(msg.sender);
     }
 }

@@ -19,6 +19,8 @@ CONTRACT_NAMES = (
     "VocabularyGovernor",
     "EmergencyGovernor",
     "InferenceEscrow",
+    "AnswerCourt",
+    "Judge",
 )
 """In order of deployment."""
 

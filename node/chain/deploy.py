@@ -85,10 +85,10 @@ def deploy(client: ChainClient, network: NetworkParameters, genesis: Genesis, tr
     block = client.block().number
     parameters, schedule = registry_parameters(network, genesis, expected.judge), emission_schedule(network)
     arguments = _arguments(expected, network, parameters, schedule, treasury)
-    for name, address in zip(artifacts.CONTRACT_NAMES, expected.model_dump().values(), strict=True):
+    for name, (field, address) in zip(artifacts.CONTRACT_NAMES, expected.model_dump().items(), strict=True):
         artifact = artifacts.load(name)
         created = client.web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
-        got = client.create(created.constructor(*arguments[name]), f"deploy {name}")
+        got = client.create(created.constructor(*arguments[field]), f"deploy {name}")
         if got != address:
             raise _differs(f"{name} is at {got} and not at {address}")
     deployment = Deployment(client.chain_id, block, expected, describe(parameters))
@@ -100,17 +100,20 @@ def _arguments(
     at: Addresses, network: NetworkParameters, parameters: Parameters, schedule: Schedule, treasury: str
 ) -> dict[str, tuple[object, ...]]:
     votes = (network.discussion, network.vote, network.vote_extension, network.grace)
+    terms = (network.claim_bond, network.challenge_bond, network.answer_window, network.response)
     return {
-        "NeuroToken": (at.emission, Web3.to_checksum_address(treasury), network.genesis_supply, network.supply_cap),
-        "Staking": (at.token, at.registry, at.vocabulary, network.min_stake, network.thaw),
-        "Emission": (at.token, at.registry, at.vocabulary, _values(schedule)),
-        "WorkRegistry": (at.staking, at.emission, _values(parameters)),
-        "Scalar": (at.registry,),
-        "Judge": (at.registry, at.scalar, network.response, network.extension),
-        "Vocabulary": (at.registry, at.governor, at.emergency),
-        "VocabularyGovernor": (at.vocabulary, *votes),
-        "EmergencyGovernor": (at.vocabulary, network.emergency),
-        "InferenceEscrow": (at.token, network.progress, network.settle),
+        "token": (at.emission, Web3.to_checksum_address(treasury), network.genesis_supply, network.supply_cap),
+        "staking": (at.token, at.registry, at.vocabulary, at.court, network.min_stake, network.thaw),
+        "emission": (at.token, at.registry, at.vocabulary, _values(schedule)),
+        "registry": (at.staking, at.emission, _values(parameters)),
+        "scalar": (at.registry,),
+        "judge": (at.registry, at.scalar, network.response, network.extension),
+        "vocabulary": (at.registry, at.governor, at.emergency),
+        "governor": (at.vocabulary, *votes),
+        "emergency": (at.vocabulary, network.emergency),
+        "escrow": (at.token, network.progress, network.settle),
+        "court": (at.staking, at.court_judge, terms),
+        "court_judge": (at.court, at.scalar, network.response, network.extension),
     }
 
 

@@ -32,6 +32,8 @@ class Addresses(BaseModel):
     governor: str = Field(pattern=HEX_ADDRESS)
     emergency: str = Field(pattern=HEX_ADDRESS)
     escrow: str = Field(pattern=HEX_ADDRESS)
+    court: str = Field(pattern=HEX_ADDRESS)
+    court_judge: str = Field(pattern=HEX_ADDRESS)
 
 
 class _File(BaseModel):

@@ -208,6 +208,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The request is not in the state that this needs, but {state:request}.",
         "See `ponw escrow requests` for where it stands.",
     ),
+    # AnswerCourt
+    "BadTerms": ("A bond or a clock of the court is 0.", _DEPLOY),
+    "NotAnAnswer": ("A claim of kind {kind} is no answer.", "Accuse an answer that its server signed."),
+    "SelfAccusation": ("A server can't accuse its own answer.", "Use another account."),
+    "NotSigned": ("The answer is signed by {signer} and not by its server.", "Accuse it as it was delivered."),
+    "AlreadyAccused": ("This account has accused the answer before.", "An answer can be accused once."),
+    "AlreadyLost": ("The answer has been lost to somebody else.", "Take the bond back."),
+    "NotAccused": ("The accusation is in state {state}, in which that is not taken.", "See where it stands."),
     "TooManyTokens": ("{tokens} tokens are more than the {most} that were agreed.", _INTERNAL),
 }
 

@@ -104,7 +104,7 @@ def test_bytes_of_another_length_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": 0}, {"kind": 3}, {"steps": 0}, {"layer_count": 0}, {"kind": 2}, {"kind": 2, "steps": 1, "tokens": 5}],
+    [{"kind": 0}, {"kind": 4}, {"steps": 0}, {"layer_count": 0}, {"kind": 2}, {"kind": 2, "steps": 1, "tokens": 5}],
 )
 def test_claims_that_say_nothing_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ClaimError):

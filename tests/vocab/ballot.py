@@ -1,74 +1,88 @@
-"""A vote from its proposal to its end, with the chain's clock moved."""
+"""A vote on a real chain, from a proposal to its end, with the chain's clock moved through its times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from economics.networks import DEVNET
-from governance.versions import encode_merges
-from node.chain.types import Change, Proposal, ProposalState, Support
+from node.chain.types import Proposal, ProposalState, Support
+from node.vocabulary.ballots import Ballot as Standing
+from node.vocabulary.ballots import change_of, find
 from node.vocabulary.proposing import Draft
-from tests.vocab.conftest import SmallWorld
+from tests.vocab.conftest import PATIENT, SmallWorld
 
 
 @dataclass
 class Ballot:
-    """The newest proposal of one account."""
+    """One proposal of account `proposer`, and those who vote about it."""
 
     world: SmallWorld
     proposer: int
-    id: int = 0
+    number: int = 0
 
     @classmethod
     def of(cls, world: SmallWorld, proposer: int) -> Ballot:
         """Nothing is proposed yet."""
         return cls(world, proposer)
 
-    def propose(self, draft: Draft, uri: str = "") -> None:
-        """Put a draft before the network."""
-        terms = draft.terms
-        hashes = (terms.program_hash, terms.grow_hash, terms.shrink_hash, terms.data_root)
-        change = Change(draft.parent, *hashes, encode_merges(draft.merges))
-        governor = self.world.contracts(self.proposer).governor
-        governor.propose_change(change, uri)
-        self.id = governor.open_of(self.world.network.accounts[self.proposer].address)
+    @property
+    def standing(self) -> Standing:
+        """Where the vote stands, found by its first digits as a user finds it."""
+        contracts = self.world.contracts(0)
+        return find(contracts, self.world.network.deployment.block, f"0x{self.number:064x}"[:20])
 
-    def vote(self, approve: Iterable[int], reject: Iterable[int] = ()) -> ProposalState:
-        """Discuss, vote, and wait for the end."""
-        self.world.network.advance(DEVNET.discussion + 1)
-        for index in approve:
-            self.world.contracts(index).governor.vote(self.id, Support.FOR)
-        for index in reject:
-            self.world.contracts(index).governor.vote(self.id, Support.AGAINST)
-        self.world.network.advance(DEVNET.vote + DEVNET.vote_extension + 1)
-        return self.world.contracts(0).governor.state(self.id)
+    @property
+    def proposal(self) -> Proposal:
+        return self.standing.proposal
+
+    def propose(self, draft: Draft) -> None:
+        """Put it on chain; the proposer's bond is locked."""
+        contracts, change = self.world.contracts(self.proposer), change_of(draft)
+        locked = contracts.staking.account_of(contracts.client.address).locked
+        contracts.governor.propose_change(change, "https://example.org")
+        self.number = contracts.governor.id_of(change, contracts.client.address, "https://example.org")
+        assert contracts.staking.account_of(contracts.client.address).locked > locked
+        assert self.standing.draft == draft
+        assert self.standing.state is ProposalState.PENDING
+
+    def vote(self, approve: Iterable[int], reject: Iterable[int] = ()) -> None:
+        """From the end of the discussion to the end of the vote."""
+        self.world.network.advance(PATIENT.discussion + 1)
+        for voters, support in ((approve, Support.FOR), (reject, Support.AGAINST)):
+            for index in voters:
+                self.world.contracts(index).governor.vote(self.number, support)
+        self.world.network.advance(PATIENT.vote + PATIENT.vote_extension + 1)
 
     def pass_with(self, voters: Iterable[int]) -> None:
-        """Everything up to the activation."""
-        assert self.vote(voters) is ProposalState.SUCCEEDED
+        """Vote, queue, wait out the grace time, activate."""
+        self.vote(voters)
         governor = self.world.contracts(0).governor
-        governor.queue(self._found())
-        self.world.network.advance(DEVNET.grace + 1)
-        governor.execute(self._found())
+        assert self.standing.state is ProposalState.SUCCEEDED, self.standing.words()
+        governor.queue(self.proposal)
+        self.world.network.advance(PATIENT.grace + 1)
+        governor.execute(self.proposal)
+        assert self.standing.state is ProposalState.EXECUTED
 
     def fails_with(self, approve: Iterable[int], reject: Iterable[int]) -> str:
-        """How a vote that does not pass ends; its bond is freed."""
-        ended = self.vote(approve, reject)
-        self.world.contracts(0).governor.release_bond(self.id)
-        return ended.name.lower()
+        """Vote; how it ended. The bond comes back."""
+        self.vote(approve, reject)
+        ended = self.standing.state.name.lower()
+        contracts = self.world.contracts(0)
+        contracts.governor.release_bond(self.number)
+        proposer = self.world.network.accounts[self.proposer].address
+        assert contracts.staking.account_of(proposer).locked == 0
+        return ended
 
     def roll_back(self, version: int, opener: int, voters: Iterable[int]) -> None:
-        """An emergency vote from its opening to its execution."""
-        emergency = self.world.contracts(opener).emergency
-        emergency.propose_rollback(version, "a test")
-        vote = emergency.id_of(version)
-        self.world.network.advance(1)
+        """An emergency vote, from its opening to its execution; the proposer is slashed."""
+        world, proposer = self.world, self.world.network.accounts[self.proposer].address
+        staking = world.contracts(0).staking
+        held = staking.account_of(proposer).active
+        world.contracts(opener).emergency.propose_rollback(version, "a test")
+        number = world.contracts(0).emergency.id_of(version)
+        world.network.advance(2)
         for index in voters:
-            self.world.contracts(index).emergency.vote(vote, Support.FOR)
-        self.world.network.advance(DEVNET.emergency + 1)
-        emergency.execute(version)
-
-    def _found(self) -> Proposal:
-        governor, newest = self.world.contracts(0).governor, self.world.contracts(0).client.block().number
-        return next(one for one in governor.proposals(self.world.network.deployment.block, newest) if one.id == self.id)
+            world.contracts(index).emergency.vote(number, Support.FOR)
+        world.network.advance(PATIENT.emergency + PATIENT.vote_extension + 1)
+        world.contracts(opener).emergency.execute(version)
+        assert staking.account_of(proposer).active < held, "the proposer's bond is slashed"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.vocab.ballot import Ballot
 
 from bench.arena import MICRO
 from consensus.commitments.tensors import global_root
@@ -16,6 +15,7 @@ from node.training.ledger import RoundView
 from node.training.work import Workshop
 from node.vocabulary.errors import ProposalRefusedError
 from node.vocabulary.proposing import Desk
+from tests.vocab.ballot import Ballot
 from tests.vocab.conftest import SmallWorld
 
 pytestmark = pytest.mark.process

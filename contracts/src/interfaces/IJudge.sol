@@ -144,6 +144,18 @@ interface IJudge {
         uint256 index;
     }
 
+    /// @notice One token of an answer's context, and what it must be: a token of the prompt, an earlier one of the answer
+    /// (the leaf of the claim's trace, opened), or 0 beyond both.
+    struct ContextProof {
+        uint256 index;
+        Leaf leaf;
+        Leaf prompt;
+        bytes32 stateRoot;
+        bytes32 batchRoot;
+        uint32 token;
+        bytes32[] proof;
+    }
+
     /// @notice A node of a tree whose children, or whose data, the prover is to reveal.
     /// @param level 0 for a leaf.
     /// @param index Among the nodes of its level.
@@ -233,6 +245,9 @@ interface IJudge {
 
     /// @notice Wins where the weight of an update in the outer step does not follow from its claim.
     function proveCount(Dispute calldata d, Program calldata program, CountProof calldata proof) external;
+
+    /// @notice Wins where a token of an answer's context is not of the prompt or of the answer.
+    function proveContext(Dispute calldata d, Program calldata program, ContextProof calldata proof) external;
 
     /// @notice Makes the prover reveal what is below a node, or the data of a leaf.
     function demand(Dispute calldata d, Program calldata program, Demand calldata wanted) external;

@@ -62,6 +62,8 @@ interface IStaking is IERC5805 {
     function registry() external view returns (address);
     /// @notice Holds vocabulary proposals; may lock, unlock and slash.
     function vocabulary() external view returns (address);
+    /// @notice Judges signed answers; may lock, unlock and slash. What it locks it frees itself.
+    function court() external view returns (address);
     /// @notice Least active stake of a staker, in wei.
     function minimumStake() external view returns (uint256);
     /// @notice Seconds from thaw to withdrawal.

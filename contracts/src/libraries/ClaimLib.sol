@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @notice A node's statement of work, as EIP-712 types it.
-/// @param kind 1 TRAIN, 2 OUTER.
+/// @param kind 1 TRAIN, 2 OUTER, 3 ANSWER; what the fields of an ANSWER hold stands in {Answers}.
 /// @param round Round number, from 1.
 /// @param node The account whose stake answers for the claim.
 /// @param programHash Hash of the step program.
@@ -38,6 +38,8 @@ library ClaimLib {
     uint8 internal constant TRAIN = 1;
     /// @notice A round's outer step: the next global root.
     uint8 internal constant OUTER = 2;
+    /// @notice An answer to a prompt, one step a token. It is signed, and never posted.
+    uint8 internal constant ANSWER = 3;
 
     /// @notice EIP-712 type hash of {Claim}.
     bytes32 internal constant TYPEHASH = keccak256(

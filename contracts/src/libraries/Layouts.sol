@@ -18,6 +18,7 @@ library Layouts {
     {
         Programs.Suite calldata suite = program.suite;
         if (Programs.hash(suite) != d.claim.programHash) revert IJudge.BadPlace();
+        if (d.claim.kind == ClaimLib.ANSWER) return Programs.answer(suite);
         if (d.claim.kind == ClaimLib.OUTER) {
             uint256 claims = registry.roundOf(d.claim.round).finals;
             bytes32 leaf = sha256(abi.encodePacked(bytes1(0), program.outerOps, program.outerRoot));

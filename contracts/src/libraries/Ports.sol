@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { Dispute, IJudge } from "../interfaces/IJudge.sol";
+import { Answers } from "./Answers.sol";
 import { OneStep } from "./OneStep.sol";
 import { OpCode } from "./OpCode.sol";
 import { Programs } from "./Programs.sol";
@@ -40,8 +41,10 @@ library Ports {
         bytes memory head = requirePort(d, layout, layout.ops + layout.inputs + proof.port, proof);
         (uint256 set, uint256 tensor) = (proof.port / layout.tensors, proof.port % layout.tensors);
         bool same;
-        if (layout.kind == Programs.Kind.Step && set == 3) {
-            same = proof.output.root == _lossRoot(d.lossBits);
+        if (layout.kind == Programs.Kind.Answer) {
+            same = proof.output.root == Answers.tokenRoot(d.lossBits);
+        } else if (layout.kind == Programs.Kind.Step && set == 3) {
+            same = proof.output.root == Answers.wordRoot(d.lossBits);
         } else {
             Proofs.requirePath(d.afterStep, set, _setsAfter(layout.kind), tensor, layout.tensors, proof.path, 2);
             same = proof.path.leaf == tensorLeaf(head, proof.output.root);
@@ -124,6 +127,9 @@ library Ports {
         returns (bytes32 root, uint256 leaves, uint256 size)
     {
         uint256 sets = _setsAfter(layout.kind);
+        bool ofState = wanted.tree == IJudge.Tree.Sets || wanted.tree == IJudge.Tree.Set;
+        // An answer leaves no state.
+        if (ofState && layout.kind == Programs.Kind.Answer) revert IJudge.BadPlace();
         if (wanted.tree == IJudge.Tree.Trace) return (d.trace, layout.ops, 0);
         if (wanted.tree == IJudge.Tree.Steps) return (d.claim.traceRoot, d.claim.steps, 0);
         if (wanted.tree == IJudge.Tree.Sets) {
@@ -153,6 +159,7 @@ library Ports {
     ) private view returns (bool) {
         bytes32 root = proof.output.root;
         (uint256 set, uint256 tensor) = (proof.port / layout.tensors, proof.port % layout.tensors);
+        if (layout.kind == Programs.Kind.Answer && set != 0) return root == Answers.inputRoot(d, tensor);
         if (layout.kind == Programs.Kind.Step) {
             if (proof.port == 3 * layout.tensors) return root == d.batch;
             if (proof.port > 3 * layout.tensors) {
@@ -177,12 +184,5 @@ library Ports {
     /// @dev Sets of the state after a step; 0 where that is a lone set.
     function _setsAfter(Programs.Kind kind) private pure returns (uint256) {
         return kind == Programs.Kind.Step ? 3 : kind == Programs.Kind.Outer ? 2 : 0;
-    }
-
-    /// @dev Tensor root of the loss: one leaf of four bytes, little-endian.
-    function _lossRoot(uint32 bits) private pure returns (bytes32) {
-        uint32 turned = ((bits & 0xff00ff00) >> 8) | ((bits & 0x00ff00ff) << 8);
-        turned = (turned >> 16) | (turned << 16);
-        return sha256(abi.encodePacked(bytes1(0), turned));
     }
 }

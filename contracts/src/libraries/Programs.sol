@@ -23,7 +23,8 @@ library Programs {
     enum Kind {
         Step,
         Update,
-        Outer
+        Outer,
+        Answer
     }
 
     /// @notice One program: its tree holds `ops` descriptors, then the ports of inputs, then those of outputs.
@@ -62,6 +63,12 @@ library Programs {
     /// @notice The outer step over `claims` claims: weights, velocity, updates and their weights in; the first two out.
     function outer(Suite calldata s, bytes32 root, uint256 ops, uint256 claims) internal pure returns (Layout memory) {
         return Layout(Kind.Outer, root, ops, (2 + claims) * s.tensors + 1, 2 * s.tensors, s.tensors);
+    }
+
+    /// @notice One token of an answer: weights, context, its length, draw and factor in; the token out.
+    /// @dev The step of a suite whose claims are ANSWERs.
+    function answer(Suite calldata s) internal pure returns (Layout memory) {
+        return Layout(Kind.Answer, s.stepRoot, s.stepOps, s.tensors + 4, 1, s.tensors);
     }
 
     /// @notice Leaves of a program's tree.

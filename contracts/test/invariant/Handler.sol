@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import { Judge } from "../../src/Judge.sol";
+import { AnswerCourt } from "../../src/AnswerCourt.sol";
 import { vm } from "../../script/Vm.sol";
 import { Scalar } from "../../src/Scalar.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
@@ -48,7 +50,18 @@ contract Handler is Fixture {
 
     function system() external view returns (System memory) {
         return System(
-            token, staking, emission, registry, Scalar(address(0)), judge, vocabulary, governor, emergency, escrow
+            token,
+            staking,
+            emission,
+            registry,
+            Scalar(address(0)),
+            judge,
+            vocabulary,
+            governor,
+            emergency,
+            escrow,
+            AnswerCourt(address(0)),
+            Judge(address(0))
         );
     }
 

@@ -25,7 +25,7 @@ contract StakingSymbolic {
 
     function setUp() public {
         token = new NeuroToken(address(this), address(this), 10 * STAKE, 100 * STAKE);
-        staking = new Staking(token, address(this), VOCABULARY, 1e18, 16 days);
+        staking = new Staking(token, address(this), VOCABULARY, address(0), 1e18, 16 days);
         token.approve(address(staking), STAKE);
         staking.stake(STAKE);
     }
