@@ -38,6 +38,8 @@ from node.logs import get_logger
 
 GAS_MARGIN_PERCENT = 125
 """Gas limit over the estimate: storage that others fill between simulation and block changes the cost a little."""
+GAS_MARGIN = 60_000
+"""Added on top: in the second of an earlier change a vote's checkpoint is overwritten, a second later two are new."""
 POLL_SECONDS = 0.1
 NONCE_ATTEMPTS = 3
 LOG_CHUNK = 2000
@@ -217,7 +219,7 @@ class ChainClient:
             return int(self.web3.eth.get_transaction_count(self._signer.address, "pending"))
 
     def _transact(self, fields: TxParams, estimate: int, purpose: str) -> TxReceipt:
-        gas = estimate * GAS_MARGIN_PERCENT // 100
+        gas = estimate * GAS_MARGIN_PERCENT // 100 + GAS_MARGIN
         with rpc_errors():
             tip = int(self.web3.eth.max_priority_fee)
             base = int(self.web3.eth.get_block("latest")["baseFeePerGas"])

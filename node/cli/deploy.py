@@ -18,7 +18,7 @@ from node.cli.context import Format, FormatOption, PasswordOption, YesOption, pr
 from node.cli.session import ask, settings_of, show
 from node.errors import CancelledError, ConfigError, FundsError
 
-app = typer.Typer(help="Deploy a whole network of its own, on any EVM chain.", rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 
 
 class Network(StrEnum):
@@ -28,7 +28,7 @@ class Network(StrEnum):
     DEVNET = "devnet"
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def run(
     ctx: typer.Context,
     network: Annotated[Network, typer.Option("--network", help="whose times and amounts")] = Network.MAINNET,
@@ -39,7 +39,7 @@ def run(
     password_file: PasswordOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Deploy the ten contracts from the wallet and write where they are. The wallet keeps no power over them.
+    """Deploy every contract from the wallet and write where they are. The wallet keeps no power over them.
 
     Examples:
 

@@ -115,7 +115,10 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         *(("devnet", verb) for verb in ("up", "down")),
         *(("stake", verb) for verb in ("add", "thaw", "withdraw", "status")),
         *(("rewards", verb) for verb in ("list", "claim")),
-        *((verb,) for verb in ("deploy", "run", "status", "kernels", "program")),
+        *((verb,) for verb in ("deploy", "run", "status", "kernels", "program", "serve", "infer", "price")),
+        *(("vocab", verb) for verb in ("propose", "amend", "check", "list", "show", "vote", "queue", "activate")),
+        *(("vocab", verb) for verb in ("release", "rollback")),
+        *(("escrow", verb) for verb in ("deposit", "withdraw", "status", "requests", "cancel", "refund", "collect")),
         ("config", "show"),
     ],
     ids=" ".join,
@@ -367,7 +370,7 @@ def test_deploy_a_network_from_the_wallet(
     assert done.returncode == 0, done.stderr
     deployment = Deployment.load(home / "contracts.json")
     assert json.loads(done.stdout)["addresses"] == deployment.addresses.model_dump()
-    assert "deploy 10 contracts" in done.stderr
+    assert "deploy 12 contracts" in done.stderr
 
 
 def test_devnet_refuses_another_networks_home(ponw: Ponw, home: Path) -> None:
