@@ -9,11 +9,11 @@ import pytest
 from bench.arena import MICRO
 from consensus.commitments.tensors import global_root
 from consensus.model.config import ModelConfig
+from economics.units import neuro
 from governance.activation import History
 from governance.versions import ROOT_0, next_root
 from node.training.ledger import RoundView
 from node.training.work import Workshop
-from node.vocabulary.errors import ProposalRefusedError
 from node.vocabulary.proposing import Desk
 from tests.vocab.ballot import Ballot
 from tests.vocab.conftest import SmallWorld
@@ -120,6 +120,7 @@ def test_a_node_that_comes_late_or_comes_back_rebuilds_the_version(world: SmallW
 def test_votes_that_fail(world: SmallWorld, shop: Workshop) -> None:
     for index in (1, 2, 3):
         world.account(index)
+    world.account(4, neuro(100))
     desk = Desk(shop, History())
     draft = desk.draft(0, desk.suggest(0, 2))
     rejected = Ballot.of(world, proposer=1)
@@ -127,7 +128,7 @@ def test_votes_that_fail(world: SmallWorld, shop: Workshop) -> None:
     assert rejected.fails_with(approve=(1,), reject=(2, 3)) == "defeated"
     unheard = Ballot.of(world, proposer=1)
     unheard.propose(replace(draft, merges=draft.merges[:1]))
-    assert unheard.fails_with(approve=(), reject=()) == "defeated"
+    assert unheard.fails_with(approve=(4,), reject=()) == "defeated", "all approve, but too few voted"
     assert world.contracts(0).vocabulary.state() == (0, 0)
 
 
@@ -136,8 +137,6 @@ def test_sensitive_and_false_proposals_are_refused_with_their_reasons(world: Sma
     honest = desk.suggest(0, 1)
     refused = desk.refusals(0, desk.counted(0, [(107, 101), (264, 121)]))
     assert any('merge 1 "key": it is sensitive: it has the word "key"' in str(one) for one in refused)
-    with pytest.raises(ProposalRefusedError, match="sensitive"):
-        raise ProposalRefusedError(refused)
     lying = [replace(honest[0], occurrences=honest[0].occurrences + 1)]
     reason = str(desk.refusals(0, lying)[0])
     assert reason.endswith(f"are claimed, the training text has {honest[0].occurrences:,}")
