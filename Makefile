@@ -72,6 +72,7 @@ lint: $(STAMPS)/package $(STAMPS)/contracts ## every linter, and what is generat
 	forge fmt --check
 	FOUNDRY_OUT=$(STAMPS)/lint/out FOUNDRY_CACHE_PATH=$(STAMPS)/lint/cache forge lint  # it overwrites artefacts
 	$(BIN)/python tools/export_artifacts.py --check
+	$(BIN)/python tools/protos.py --check
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python tools/lock.py
