@@ -23,16 +23,7 @@ interface Vm {
     function expectEmit(address emitter) external;
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
-    function startBroadcast() external;
-    function stopBroadcast() external;
-    function readFile(string calldata path) external view returns (string memory);
-    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
-    function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
-    function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
-    function writeFile(string calldata path, string calldata data) external;
     function toString(uint256 value) external pure returns (string memory);
-    function toString(address value) external pure returns (string memory);
-    function toString(bytes32 value) external pure returns (string memory);
     function assertTrue(bool condition, string calldata what) external pure;
     function assertTrue(bool condition) external pure;
     function assertFalse(bool condition) external pure;
