@@ -114,7 +114,7 @@ def test_resume_takes_back_what_a_dead_server_never_served(market: Market, home:
     assert "broke off after 6 tokens" in complaint
     assert "--resume" in complaint
     [request] = json.loads(ponw("escrow", "requests", "--format", "json").stdout)
-    assert (request["state"], request["tokens_received"], request["tokens_vouched"]) == ("open", 4, 4)
+    assert (request["state"], request["tokens_received"], request["tokens_vouched"]) == ("open", 5, 4)
     early = ponw("escrow", "cancel", request["request"][:10], "--yes")
     assert early.returncode == ExitCode.REVERTED
     market.network.advance(PROGRESS_TIME)
