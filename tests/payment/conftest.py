@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from node.inference.paid.journal import Journal, Record
 from node.inference.paid.payer import Payer
 from node.inference.paid.routes import paid_routes
 from node.inference.paid.seam import Answerer
+from node.inference.paid.signing import AnswerSigner
 from node.inference.paid.terms import Terms
 from node.inference.service import InferenceService
 from node.storage.store import Store
@@ -119,12 +120,18 @@ class Market:
         return server
 
     @contextmanager
-    def local_server(self, holders: Holders | None = None, answerer: Answerer | None = None) -> Iterator[str]:
+    def local_server(
+        self,
+        holders: Holders | None = None,
+        answerer: Answerer | None = None,
+        signer: AnswerSigner | None = None,
+        store: Store | None = None,
+    ) -> Iterator[str]:
         """The same server in a thread of this process, where nobody is to be killed: its address."""
         contracts, escrow = self.contracts(2), self.escrow(2)
         with (
-            Store.open(self.home / "server") as store,
-            paid_routes(answerer or ScriptedAnswerer(), store, contracts, escrow, holders) as router,
+            nullcontext(store) if store else Store.open(self.home / "server") as kept,
+            paid_routes(answerer or ScriptedAnswerer(), kept, contracts, escrow, holders, signer) as router,
         ):
             listener, server = listening(router)
             thread = threading.Thread(target=server.run, args=([listener],))
