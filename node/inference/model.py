@@ -57,7 +57,7 @@ def load_model(
         if found is not None:
             start = f"the state that round {found.checkpoint.round} starts from"
             groups = found.checkpoint.groups
-            config, weights = _sized(base, version), dict(groups["weights"])
+            config, weights = sized(base, version), dict(groups["weights"])
             return model_of(config, weights, start, version, dict(groups["velocity"]))
     return model_of(base, init_weights(base, GENESIS_SEED), "the start of a network")
 
@@ -71,14 +71,15 @@ def model_of(
     return Model(f"ponw-{config.name}", config, weights, roots[0], tokenizer_of(version), origin, roots[1])
 
 
-def _sized(base: ModelConfig, version: Version) -> ModelConfig:
+def sized(base: ModelConfig, version: Version) -> ModelConfig:
+    """A preset's shape in a version of the vocabulary."""
     return replace(base, vocab=version.vocabulary.rows)
 
 
 def _from_file(base: ModelConfig, state: Path, versions: Sequence[Version]) -> Model:
     refused: TensorFileError | None = None
     for version in versions:
-        config = _sized(base, version)
+        config = sized(base, version)
         try:
             return model_of(config, _read(state, config), str(state), version)
         except TensorFileError as error:
@@ -91,7 +92,7 @@ def _newest(base: ModelConfig, home: Path, versions: Sequence[Version]) -> tuple
     chosen: tuple[Version, Loaded | None] = (versions[0], None)
     damaged: NoCheckpointError | None = None
     for version in versions:
-        shapes = _sized(base, version).shapes()
+        shapes = sized(base, version).shapes()
         try:
             found = CheckpointStore(home / STATES_NAME, shapes, global_root, GLOBAL_GROUPS).load_latest()
         except NoCheckpointError as error:

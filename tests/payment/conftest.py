@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
@@ -35,11 +36,15 @@ from node.inference.paid.routes import paid_routes
 from node.inference.paid.seam import Answerer
 from node.inference.paid.signing import AnswerSigner
 from node.inference.paid.terms import Terms
+from node.inference.paid.weights import KeptWeights
 from node.inference.service import InferenceService
 from node.storage.store import Store
 from tests.conftest import Network
 from tests.payment.scripted import ScriptedAnswerer
 from tests.payment.serving import listening
+
+if TYPE_CHECKING:
+    from tests.payment.trials import Trials
 
 PATIENCE_SECONDS = 60
 Ponw = Callable[..., subprocess.CompletedProcess[str]]
@@ -111,10 +116,10 @@ class Market:
         key = self.network.accounts[index].key.hex()
         return [sys.executable, "-m", f"tests.payment.{module}", *places, key, *words]
 
-    def server(self, *words: str) -> ServerProcess:
+    def server(self, *words: str, module: str = "serving") -> ServerProcess:
         home = self.home / "server"
         home.mkdir(mode=0o700)
-        server = ServerProcess(self.command("serving", home, 2, *words), home)
+        server = ServerProcess(self.command(module, home, 2, *words), home)
         server.start()
         self.servers.append(server)
         return server
@@ -258,3 +263,15 @@ def market(network: Network, tmp_path: Path) -> Iterator[Market]:
     yield market
     for server in market.servers:
         server.stop()
+
+
+@pytest.fixture
+def trials(market: Market, staked: Callable[[int, int], Contracts]) -> Trials:
+    """A payer and a server with stake, and a small model that the payer holds too."""
+    from tests.payment.trials import STAKE, Trials, small_model
+
+    staked(1, STAKE)
+    staked(2, STAKE)
+    trials = Trials(market, small_model())
+    KeptWeights(trials.homes[0]).keep(trials.model.root, trials.model.weights)
+    return trials

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from economics.constants import CHALLENGE_BOND, CLAIM_BOND
-from economics.units import neuro
-from node.chain.contracts import Contracts
 from node.chain.court import AccusationState
 from node.dispute.accusing import Accuser
 from node.dispute.court import Player
@@ -16,22 +14,9 @@ from node.errors import RevertError
 from node.inference.paid.exhibit import exhibit_of
 from node.inference.paid.journal import Record
 from node.inference.paid.verify import verify_with
-from node.inference.paid.weights import KeptWeights
 from node.storage.store import Store
 from tests.payment.conftest import Market
-from tests.payment.trials import TOKENS, WRONG, Lying, Trials, player_of, small_model
-
-STAKE = neuro(1000)
-
-
-@pytest.fixture
-def trials(market: Market, staked: Callable[[int, int], Contracts]) -> Trials:
-    """Both sides with stake; the payer holds the model."""
-    staked(1, STAKE)
-    staked(2, STAKE)
-    trials = Trials(market, small_model())
-    KeptWeights(trials.homes[0]).keep(trials.model.root, trials.model.weights)
-    return trials
+from tests.payment.trials import STAKE, TOKENS, WRONG, Lying, Trials, player_of
 
 
 @pytest.fixture
@@ -48,12 +33,6 @@ def answered(trials: Trials, store: Store, answerer: object = None) -> Record:
         "".join(trials.payer().answer(record))
         trials.market.await_over(record)
     return trials.payer().journal.load(record.request)
-
-
-def accused(trials: Trials, record: Record, step: int) -> Accuser:
-    accuser = Accuser(trials.market.contracts(1), exhibit_of(record))
-    accuser.accuse(step)
-    return accuser
 
 
 def players(trials: Trials, store: Store) -> tuple[Player, Player]:
@@ -74,47 +53,40 @@ def play(*sides: Player) -> int:
     return made
 
 
-def stake_of(trials: Trials, index: int) -> tuple[int, int, int]:
-    """Active, locked, credit."""
-    contracts = trials.market.contracts(index)
-    account = contracts.staking.account_of(contracts.client.address)
-    return account.active, account.locked, contracts.staking.credit_of(contracts.client.address)
-
-
 def test_a_server_that_lies_in_one_token_is_slashed(trials: Trials, store: Store) -> None:
     record = answered(trials, store, Lying)
     verdict = verify_with(trials.model, record)
     assert verdict.wrong == WRONG
     assert f"token {WRONG}" in verdict.words
-    accuser = accused(trials, record, verdict.wrong)
+    accuser = trials.accused(record, verdict.wrong)
     assert play(*players(trials, store)) == 2, "the server opens the token, and one proof decides"
     assert accuser.stands().state is AccusationState.WON
-    assert stake_of(trials, 2) == (STAKE - 2 * CLAIM_BOND, 0, 0)
-    assert stake_of(trials, 1) == (STAKE, 0, CLAIM_BOND)
+    assert trials.stake_of(2) == (STAKE - 2 * CLAIM_BOND, 0, 0)
+    assert trials.stake_of(1) == (STAKE, 0, CLAIM_BOND)
 
 
 def test_a_server_that_is_silent_is_slashed(trials: Trials, store: Store) -> None:
     record = answered(trials, store, Lying)
-    accuser = accused(trials, record, WRONG)
+    accuser = trials.accused(record, WRONG)
     mine, _ = players(trials, store)
     assert mine.look() == 0, "the server still has time"
     trials.market.network.advance(trials.market.contracts(0).court.terms().response + 1)
     assert play(mine) == 1
     assert accuser.stands().state is AccusationState.WON
-    assert stake_of(trials, 2) == (STAKE - 2 * CLAIM_BOND, 0, 0)
+    assert trials.stake_of(2) == (STAKE - 2 * CLAIM_BOND, 0, 0)
 
 
 def test_an_honest_server_wins_against_a_false_accusation(trials: Trials, store: Store) -> None:
     record = answered(trials, store)
     assert verify_with(trials.model, record).matches
-    accuser = accused(trials, record, WRONG)
+    accuser = trials.accused(record, WRONG)
     sides = players(trials, store)
     assert play(*sides) == 1, "the server answers, and there is nothing to prove against it"
     trials.market.network.advance(3600)
     assert play(*sides) == 1
     assert accuser.stands().state is AccusationState.FAILED
-    assert stake_of(trials, 2) == (STAKE, 0, CHALLENGE_BOND // 2)
-    assert stake_of(trials, 1) == (STAKE - CHALLENGE_BOND, 0, 0)
+    assert trials.stake_of(2) == (STAKE, 0, CHALLENGE_BOND // 2)
+    assert trials.stake_of(1) == (STAKE - CHALLENGE_BOND, 0, 0)
 
 
 def test_an_accusation_is_made_once_and_in_time(trials: Trials, store: Store) -> None:

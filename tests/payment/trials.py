@@ -14,12 +14,14 @@ from bench.arena import MICRO
 from consensus.inference.decoding import Definition
 from consensus.inference.task import TOP_P_ALL
 from consensus.model.init import init_weights
+from economics.units import neuro
 from node.chain.contracts import Contracts
 from node.chain.escrow import Payee
+from node.dispute.accusing import Accuser
 from node.dispute.court import Player
 from node.inference.model import Model, model_of
 from node.inference.paid.desk import Holders
-from node.inference.paid.exhibit import Records
+from node.inference.paid.exhibit import Records, exhibit_of
 from node.inference.paid.journal import Journal, Record
 from node.inference.paid.payer import Payer
 from node.inference.paid.seam import Draw, Piece
@@ -30,6 +32,7 @@ from node.storage.store import Store
 from tests.payment.conftest import TERMS, Market
 
 TOKENS, WRONG = 10, 5
+STAKE = neuro(1000)
 
 
 class Lying:
@@ -104,7 +107,7 @@ class Trials:
     def opened(self, uri: str, top_p: int = TOP_P_ALL) -> Record:
         """A request for TOKENS tokens, open on chain."""
         payer = self.payer()
-        asked = payer.question("Once upon", TOKENS, 900, top_p)
+        asked = payer.question("Once upon", TOKENS, 0, top_p)  # drawn at random, it might end before WRONG
         record = payer.accept(uri, asked, payer.ask(uri, asked), TERMS)
         payer.open(record)
         return record
@@ -125,3 +128,15 @@ class Trials:
             ) as uri,
         ):
             yield uri
+
+    def stake_of(self, index: int) -> tuple[int, int, int]:
+        """Active, locked, credit of an account."""
+        contracts = self.market.contracts(index)
+        account = contracts.staking.account_of(contracts.client.address)
+        return account.active, account.locked, contracts.staking.credit_of(contracts.client.address)
+
+    def accused(self, record: Record, step: int) -> Accuser:
+        """The payer, once it has accused a token."""
+        accuser = Accuser(self.market.contracts(1), exhibit_of(record))
+        accuser.accuse(step)
+        return accuser
