@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from consensus.inference.task import TOP_P_ALL
 from consensus.model.config import ModelConfig
@@ -47,7 +48,7 @@ class AnswerSigner:
         """
         now = self._contracts.client.block().timestamp
         weights.keep(self._model.root, self._model.weights)
-        given = self._store.drop_answers(now - longest_dispute(self._contracts))
+        given = self._store.drop_answers(now - self._longest)
         bought = {unhex(record.offer.served.model_root) for record in journal.all() if record.signed is not None}
         weights.drop_except(given | bought | {self._model.root})
         answer_suite(self._model.config)
@@ -67,10 +68,13 @@ class AnswerSigner:
         body = exhibit.model_copy(update={"signed": signed}).model_dump_json()
         root, at = self._model.root, signed.signed_at
         name, request = domain.hash(claim), admitted.request
-        self._store.keep_answer(
-            SignedAnswer(claim_hash=name, request=request, signed_at=at, weights_root=root, body=body)
-        )
+        kept = SignedAnswer(claim_hash=name, request=request, signed_at=at, weights_root=root, body=body)
+        self._store.keep_answer(kept, at - self._longest)
         return signed
+
+    @cached_property
+    def _longest(self) -> int:
+        return longest_dispute(self._contracts)
 
     def _exhibit(self, admitted: Admitted, prompt: Sequence[int], tokens: Sequence[int]) -> Exhibit:
         now, velocity = self._contracts.client.block().timestamp, self._model.velocity_root
