@@ -13,18 +13,10 @@ from web3 import Web3
 from web3.types import LogReceipt
 
 from consensus.commitments.claim import Claim
-from node.chain import artifacts
+from node.chain import artifacts, court_events, event
 from node.chain.types import Change, LossReason, Support
 
-
-@dataclass(frozen=True)
-class Event:
-    """Where an event stands: contract address, block number, transaction hash (32 bytes), index within the block."""
-
-    contract: str
-    block: int
-    tx_hash: bytes
-    log_index: int
+Event = event.Event
 
 
 @dataclass(frozen=True)
@@ -361,58 +353,6 @@ class Refunded(Event):
     returned: int
 
 
-@dataclass(frozen=True)
-class Accused(Event):
-    """A challenger says that token `step` of a server's answer is wrong; the server answers until `deadline`."""
-
-    claim_hash: bytes
-    server: str
-    challenger: str
-    claim: Claim
-    step: int
-    deadline: int
-
-
-@dataclass(frozen=True)
-class AccusationAnswered(Event):
-    """The server opened the token; the court's judge has the game."""
-
-    claim_hash: bytes
-    server: str
-    challenger: str
-    step: int
-    batch: bytes
-    token: int
-    trace: bytes
-
-
-@dataclass(frozen=True)
-class AccusationFailed(Event):
-    """The answer stands against this accusation."""
-
-    claim_hash: bytes
-    server: str
-    challenger: str
-
-
-@dataclass(frozen=True)
-class AnswerLost(Event):
-    """The answer is wrong, or its server silent."""
-
-    claim_hash: bytes
-    server: str
-    challenger: str
-    step: int
-
-
-@dataclass(frozen=True)
-class AccusationReleased(Event):
-    """An accuser's bond is free again: the answer was lost to somebody else."""
-
-    claim_hash: bytes
-    challenger: str
-
-
 EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
     ("WorkRegistry", kind.__name__): kind
     for kind in (
@@ -433,10 +373,7 @@ EVENT_TYPES |= {
     ("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameMoved, GameEnded)
 }
 EVENT_TYPES |= {("InferenceEscrow", kind.__name__): kind for kind in (Opened, Cancelled, Settled, Refunded)}
-EVENT_TYPES |= {
-    ("AnswerCourt", kind.__name__): kind
-    for kind in (Accused, AccusationAnswered, AccusationFailed, AnswerLost, AccusationReleased)
-}
+EVENT_TYPES |= {("AnswerCourt", kind.__name__): kind for kind in court_events.KINDS}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}

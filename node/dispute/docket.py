@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from consensus.commitments.claim import Claim
 from consensus.commitments.trace import StepLeaf
 from consensus.dispute.answers import NO_STATE, answer_dispute
-from node.chain import events
+from node.chain import court_events as events
 from node.chain.contracts import Contracts
 from node.chain.court import Accusation
 from node.dispute.games import Played
