@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+from eth_account.messages import SignableMessage
 from eth_account.signers.local import LocalAccount
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from web3 import Web3
@@ -210,6 +211,10 @@ class ChainClient:
         """The account's EIP-712 signature (v, r, s) of a full typed message."""
         signed = self._signer.sign_typed_data(full_message=full_message)
         return signed.v, signed.r, signed.s
+
+    def sign_message(self, message: SignableMessage) -> bytes:
+        """The account's signature (65 bytes: r, s, v) of a message by EIP-191, typed data (EIP-712) included."""
+        return bytes(self._signer.sign_message(message).signature)
 
     def _sender(self) -> dict[str, Any]:
         return {} if self._account is None else {"from": self._account.address}

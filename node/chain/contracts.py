@@ -14,6 +14,7 @@ from consensus.commitments.claim import Claim
 from consensus.dispute.game import Case, Dispute
 from consensus.dispute.moves import Move
 from node.chain.client import ChainClient
+from node.chain.court import AnswerCourt
 from node.chain.deployment import Deployment
 from node.chain.governance import EmergencyGovernor, Vocabulary, VocabularyGovernor
 from node.chain.types import (
@@ -341,6 +342,8 @@ class Contracts:
     vocabulary: Vocabulary
     governor: VocabularyGovernor
     emergency: EmergencyGovernor
+    court: AnswerCourt
+    court_judge: Judge
 
     @classmethod
     def at(cls, client: ChainClient, deployment: Deployment) -> Contracts:
@@ -361,4 +364,6 @@ class Contracts:
             Vocabulary(client, at.vocabulary),
             VocabularyGovernor(client, at.governor),
             EmergencyGovernor(client, at.emergency),
+            AnswerCourt(client, at.court),
+            Judge(client, at.court_judge),
         )

@@ -1,4 +1,4 @@
-"""Deploy a network: ten contracts (deployment.Addresses), at consecutive nonces of one account.
+"""Deploy a network: twelve contracts (deployment.Addresses), at consecutive nonces of one account.
 
 The contracts name each other in immutable fields, so later addresses are computed beforehand (CREATE:
 keccak(rlp(sender, nonce)), yellow paper section 7) and given to earlier constructors.
@@ -19,6 +19,7 @@ from node.chain import artifacts
 from node.chain.client import ChainClient
 from node.chain.contracts import Contracts
 from node.chain.cost import Cost
+from node.chain.court import CourtTerms
 from node.chain.deployment import Addresses, Deployment, describe
 from node.chain.rpc import rpc_errors
 from node.chain.types import Parameters, Schedule
@@ -151,6 +152,8 @@ def _wiring(contracts: Contracts) -> tuple[Check, ...]:
         ("emission's registry", emission.registry(), registry.address),
         ("emission's vocabulary", emission.vocabulary(), vocabulary.address),
         ("the judge's registry", contracts.judge.registry(), registry.address),
+        ("the court's staking", contracts.court.staking(), staking.address),
+        ("the court's judge's registry", contracts.court_judge.registry(), contracts.court.address),
         ("the vocabulary's registry", vocabulary.registry(), registry.address),
         ("the vocabulary's governor", vocabulary.governor(), governor.address),
         ("the vocabulary's emergency governor", vocabulary.emergency(), emergency.address),
@@ -163,6 +166,7 @@ def _numbers(contracts: Contracts, network: NetworkParameters, parameters: Param
     staking, registry, judge = contracts.staking, contracts.registry, contracts.judge
     votes = (network.discussion, network.vote, network.vote_extension, network.grace)
     clocks = (network.response, network.extension)
+    terms = CourtTerms(network.claim_bond, network.challenge_bond, network.answer_window, network.response)
     return (
         ("the token's cap", contracts.token.cap(), network.supply_cap),
         ("the minimum stake", staking.minimum_stake(), network.min_stake),
@@ -170,6 +174,7 @@ def _numbers(contracts: Contracts, network: NetworkParameters, parameters: Param
         ("the emission schedule", contracts.emission.schedule(), emission_schedule(network)),
         ("the registry's parameters", registry.parameters(), parameters),
         ("the judge's clocks", (judge.response(), judge.extension()), clocks),
+        ("the court's terms", contracts.court.terms(), terms),
         ("the votes' times", contracts.governor.times(), votes),
         ("the emergency vote's time", contracts.emergency.voting_period(), network.emergency),
         ("one step's reward", registry.quote_reward(NO_JUDGE, 1), claim_reward(Work(Steps(1), parameters.layers))),

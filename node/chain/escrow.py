@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
-from eth_keys.exceptions import BadSignature
 from eth_utils.address import is_checksum_address
 from eth_utils.crypto import keccak
-from eth_utils.exceptions import ValidationError
 from web3.types import TxReceipt
 
 from economics.constants import EIP712_NAME, EIP712_VERSION, PAYEES_MAX
@@ -23,13 +20,11 @@ from node.chain import events
 from node.chain.client import ChainClient
 from node.chain.contracts import PERMIT_SECONDS, NeuroToken
 from node.chain.deployment import Deployment
+from node.chain.signatures import recovered
 from node.chain.units import format_units
 from node.chain.wrapper import Wrapper
 from node.errors import PonwError
 
-SIGNATURE_BYTES = 65
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-"""Half the order of secp256k1: the contract takes no signature with an s above it (EIP-2)."""
 _TYPES = {
     "EIP712Domain": (
         ("name", "string"),
@@ -180,18 +175,6 @@ class EscrowDomain:
         domain: dict[str, Any] = {"name": EIP712_NAME, "version": EIP712_VERSION}
         domain |= {"chainId": self.chain_id, "verifyingContract": self.address}
         return {"types": types, "primaryType": primary, "domain": domain, "message": values}
-
-
-def recovered(message: SignableMessage, signature: bytes) -> str | None:
-    """Who signed, by the contract's rules (65 bytes, low s, v 27 or 28); None where it would refuse the signature."""
-    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
-        return None
-    if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
-        return None
-    try:
-        return str(Account.recover_message(message, signature=signature))
-    except (BadSignature, ValidationError):
-        return None
 
 
 def seed_of(request: bytes, salt: bytes) -> bytes:

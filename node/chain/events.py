@@ -13,18 +13,10 @@ from web3 import Web3
 from web3.types import LogReceipt
 
 from consensus.commitments.claim import Claim
-from node.chain import artifacts
+from node.chain import artifacts, court_events, event
 from node.chain.types import Change, LossReason, Support
 
-
-@dataclass(frozen=True)
-class Event:
-    """Where an event stands: contract address, block number, transaction hash (32 bytes), index within the block."""
-
-    contract: str
-    block: int
-    tx_hash: bytes
-    log_index: int
+Event = event.Event
 
 
 @dataclass(frozen=True)
@@ -381,6 +373,7 @@ EVENT_TYPES |= {
     ("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameMoved, GameEnded)
 }
 EVENT_TYPES |= {("InferenceEscrow", kind.__name__): kind for kind in (Opened, Cancelled, Settled, Refunded)}
+EVENT_TYPES |= {("AnswerCourt", kind.__name__): kind for kind in court_events.KINDS}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}

@@ -18,7 +18,11 @@ from node.dispute.games import Game, read_games
 from node.errors import ConfigError
 from node.training.ledger import Ledger, RoundView
 
-app = typer.Typer(help="Disputes before the judge: list, show, play.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Disputes before the judge and the court: list, show, play, answer.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 GameArgument = Annotated[str, typer.Argument(help="the game's name, or at least its first six digits")]
 PLAY_SECONDS = 1.0
 SHOWN_DIGITS = 16
@@ -110,6 +114,27 @@ def play(ctx: typer.Context, game: GameArgument, yes: YesOption = False, passwor
             if watcher.look() == 0:
                 threading.Event().wait(PLAY_SECONDS)
     typer.echo(f"The dispute has ended: the {'prover' if now.prover_won else 'challenger'} won.")
+
+
+@app.command()
+def answer(
+    ctx: typer.Context,
+    request: Annotated[str, typer.Argument(help="a paid request of this home, or the beginning of its id")],
+    yes: YesOption = False,
+    password_file: PasswordOption = None,
+) -> None:
+    """Recompute the paid answer to REQUEST, accuse its first wrong token before the court, and play until the ruling.
+
+    Goes on with an accusation that was made before. The account needs stake for the bond.
+
+    Examples:
+
+        ponw dispute answer 0x51d2aa --yes
+    """
+    from node.cli.answering import dispute_answer  # noqa: PLC0415 - torch takes seconds to import
+
+    settings = settings_of(ctx)
+    dispute_answer(settings, signing_contracts(settings, password_file, yes), request)
 
 
 def _look(ctx: typer.Context) -> _Seen:

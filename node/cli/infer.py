@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Annotated
 
@@ -14,17 +15,20 @@ import typer
 from node.chain.deployment import Deployment
 from node.chain.units import format_units, parse_neuro
 from node.cli.context import Format, FormatOption, PasswordOption, YesOption, print_json
+from node.cli.court import accuse, play
 from node.cli.paying import a_token, closer_of, note, payer_of, printable
 from node.cli.session import settings_of
-from node.errors import PonwError
+from node.config import Settings
+from node.errors import CancelledError, FundsError, PonwError
 from node.inference.paid.closing import Closer
 from node.inference.paid.discovery import Server, cheapest, named
 from node.inference.paid.errors import RequestFileError
 from node.inference.paid.journal import Record
 from node.inference.paid.payer import Payer
+from node.inference.paid.signing import AnswerChecker
 from node.inference.paid.terms import Terms
 from node.inference.paid.verify import verify
-from node.inference.versions import prompt_encoder, versions_of
+from node.inference.versions import prompt_encoder, shape_of, versions_of
 
 app = typer.Typer(rich_markup_mode=None)
 POLL_SECONDS = 0.25
@@ -48,7 +52,9 @@ def infer(
     """Pay for an answer to PROMPT; its text goes to stdout as it comes, all else to stderr.
 
     The fee of the whole answer is locked first; every few tokens a voucher pays for what came, and what was not served
-    comes back. Ctrl-C stops the answer and pays for what came so far.
+    comes back. Ctrl-C stops the answer and pays for what came so far. The server signs its answer before it gets the
+    last voucher; with --verify a token that is not the model's is accused before the court, after a question (--yes:
+    without), and the dispute is played until the ruling.
 
     Examples:
 
@@ -66,6 +72,7 @@ def infer(
         _resume(payer)
         return
     first = Deployment.load(settings.contracts_file).block
+    payer = replace(payer, check=AnswerChecker(payer.contracts, shape_of(settings, payer.contracts, first)).check)
     chosen = named(server) if server else cheapest(payer.contracts, first)
     asked = payer.question(prompt, max_tokens, round(temperature * 1000), max(1, round(top_p * 10_000)))
     offer = payer.ask(chosen.uri, asked)
@@ -86,7 +93,21 @@ def infer(
     note(_summary(record, paid))
     if verified is not None:
         note(verified.words)
+        if verified.wrong is not None and record.signed is not None:
+            _dispute(settings, payer, record, verified.wrong)
         verified.require()
+
+
+def _dispute(settings: Settings, payer: Payer, record: Record, wrong: int) -> None:
+    """Take a wrong token to the court, if the user wants that; the answer is refused either way."""
+    try:
+        accuser = accuse(payer.contracts, record, wrong)
+    except (CancelledError, FundsError) as error:
+        note(f"Not accused: {error.message} {error.hint}")
+        note(f"`ponw dispute answer {record.request[:18]}` does it later.")
+        return
+    with _interruptible() as stop:
+        play(settings, accuser, record, stop)
 
 
 def _show_cost(chosen: Server, record: Record) -> None:

@@ -91,7 +91,7 @@ def serve(
         else:
             from node.inference.paid.serving import paid_router  # noqa: PLC0415
 
-            with paid_router(settings, contracts, service) as router:
+            with paid_router(settings, contracts, service, model) as router:
                 if announce:
                     contracts.registry.announce(announce)
                 typer.echo(f"paid:    {uri}/ponw/v1, to {contracts.client.address}")

@@ -12,11 +12,10 @@ from node.training.ledger import ClaimView, RoundView
 
 
 @dataclass
-class Game:
-    """One dispute before the judge; `asked` is the demand that waits for the prover."""
+class Played:
+    """One dispute before a judge; `asked` is the demand that waits for the prover."""
 
     id: bytes
-    claim: ClaimView
     dispute: Dispute
     challenger: str
     knowledge: Knowledge = field(default_factory=Knowledge)
@@ -25,6 +24,32 @@ class Game:
     deadline: int = 0
     ended: bool = False
     prover_won: bool | None = None
+
+    def apply(self, event: events.Event) -> None:
+        """Take one event of this game's judge."""
+        self.moves += 1
+        if isinstance(event, events.GameEnded):
+            self.ended, self.asked, self.prover_won = True, None, event.prover_won
+            return
+        if isinstance(event, events.GameMoved):
+            self.ended, self.asked = True, None
+            return
+        if isinstance(event, events.GameOpened | events.Demanded | events.Revealed | events.RevealedData):
+            self.deadline = event.deadline
+            self.asked = event if isinstance(event, events.Demanded) else None
+        if isinstance(event, events.GameOpened):
+            self.ended, self.prover_won = False, None
+        elif isinstance(event, events.Revealed):
+            self.knowledge.learn_below(event.node, event.children)
+        elif isinstance(event, events.RevealedData):
+            self.knowledge.learn_data(event.data)
+
+
+@dataclass
+class Game(Played):
+    """One dispute about a claim of a round."""
+
+    claim: ClaimView = field(kw_only=True)
 
 
 def dispute_of(claim: ClaimView, event: events.ChallengeAnswered) -> Dispute:
@@ -41,30 +66,11 @@ def read_games(contracts: Contracts, view: RoundView, answered: list[events.Chal
         claim = view.find(answer.claim_hash)
         if claim is not None:
             dispute = dispute_of(claim, answer)
-            opened = Game(contracts.judge.game_of(dispute), claim, dispute, answer.challenger)
+            opened = Game(contracts.judge.game_of(dispute), dispute, answer.challenger, claim=claim)
             found[opened.id] = opened
     if found:
         for event in contracts.judge.events(view.opened_block, view.block.number):
             game = found.get(getattr(event, "game", b""))
             if game is not None:
-                _apply(game, event)
+                game.apply(event)
     return list(found.values())
-
-
-def _apply(game: Game, event: events.Event) -> None:
-    game.moves += 1
-    if isinstance(event, events.GameEnded):
-        game.ended, game.asked, game.prover_won = True, None, event.prover_won
-        return
-    if isinstance(event, events.GameMoved):
-        game.ended, game.asked = True, None
-        return
-    if isinstance(event, events.GameOpened | events.Demanded | events.Revealed | events.RevealedData):
-        game.deadline = event.deadline
-        game.asked = event if isinstance(event, events.Demanded) else None
-    if isinstance(event, events.GameOpened):
-        game.ended, game.prover_won = False, None
-    elif isinstance(event, events.Revealed):
-        game.knowledge.learn_below(event.node, event.children)
-    elif isinstance(event, events.RevealedData):
-        game.knowledge.learn_data(event.data)

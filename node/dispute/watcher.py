@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from consensus.commitments.claim import Claim, ClaimKind
@@ -19,8 +18,9 @@ from node.chain.contracts import Contracts
 from node.chain.types import ClaimState, Opening
 from node.dispute.cases import Cases, stage_of
 from node.dispute.games import Game, read_games
+from node.dispute.sending import attempt, opening
 from node.dispute.served import fetch_ops
-from node.errors import PeerError, PendingError, PonwError, RevertError, RpcError
+from node.errors import PeerError, PendingError, PonwError, RpcError
 from node.logs import get_logger
 from node.storage.store import Store
 from node.training.ledger import ClaimView, Ledger, RoundView
@@ -29,12 +29,6 @@ log = get_logger("dispute")
 POLL_SECONDS = 1.0
 _OVER = ("NoGame", "NotOpenClaim", "TooEarly")
 """Errors of a game that somebody else has ended meanwhile."""
-
-
-def opening(trace: Trace, step: int) -> Opening:
-    """A leaf of a trace with its proof, as the contract takes it."""
-    leaf = trace[step]
-    return Opening(leaf.state_root, leaf.batch_root, leaf.loss_bits, tuple(trace.prove(step)))
 
 
 class Watcher:
@@ -86,9 +80,7 @@ class Watcher:
         if stage_of(claim, step) is not Stage.UPDATE:
             steps = self._trace(claim.claim)
             openings = (opening(steps, step - 1) if step else Opening.empty(), opening(steps, step))
-        sent = self._attempt(
-            lambda: self._contracts.registry.answer(claim.claim, challenger, *openings, trace), "NotWaiting"
-        )
+        sent = attempt(lambda: self._contracts.registry.answer(claim.claim, challenger, *openings, trace), "NotWaiting")
         if sent:
             log.info("challenge answered", round=claim.claim.round, step=step, challenger=challenger)
         return sent
@@ -102,7 +94,7 @@ class Watcher:
     def _play(self, view: RoundView, game: Game) -> bool:
         if view.block.timestamp > game.deadline:
             # Anyone may call a clock; the two parties do it first, everybody else costs nothing but a failed estimate.
-            return self._attempt(lambda: self._contracts.judge.timeout(game.dispute), *_OVER)
+            return attempt(lambda: self._contracts.judge.timeout(game.dispute), *_OVER)
         if game.asked is not None:
             return game.claim.node == self._me and self._reveal(view, game)
         if game.challenger == self._me and game.id not in self._given_up:
@@ -120,9 +112,9 @@ class Watcher:
         judge = self._contracts.judge
         if asked.count:
             children = prover.children(which, number, asked.level, asked.index)
-            return self._attempt(lambda: judge.reveal(dispute, asked.node, children), "NotYourTurn", *_OVER)
+            return attempt(lambda: judge.reveal(dispute, asked.node, children), "NotYourTurn", *_OVER)
         data = prover.data(which, number, asked.index)
-        return self._attempt(lambda: judge.reveal_data(dispute, asked.node, data), "NotYourTurn", *_OVER)
+        return attempt(lambda: judge.reveal_data(dispute, asked.node, data), "NotYourTurn", *_OVER)
 
     def _move(self, view: RoundView, game: Game) -> bool:
         case = self._cases.case(view, game.dispute)
@@ -137,7 +129,7 @@ class Watcher:
             log.warning("a dispute cannot be won", node=game.claim.node, step=game.dispute.step, reason=error.message)
             self._given_up.add(game.id)
             return False
-        sent = self._attempt(lambda: self._contracts.judge.move(case, move), "NotYourTurn", *_OVER)
+        sent = attempt(lambda: self._contracts.judge.move(case, move), "NotYourTurn", *_OVER)
         if sent:
             self._tell(game, move)
         return sent
@@ -154,16 +146,6 @@ class Watcher:
             log.info("dispute: the prover must reveal", node=game.claim.node, what=move.words)
         else:
             log.error("dispute won", node=game.claim.node, proof=move.words)
-
-    def _attempt(self, send: Callable[[], object], *over: str) -> bool:
-        try:
-            send()
-        except RevertError as error:
-            if error.name not in over:
-                raise
-            log.debug("the game went on without this move", error=error.name)
-            return False
-        return True
 
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECONDS):

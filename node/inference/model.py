@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from consensus.commitments.tensors import global_root, tensor_set_root
 from consensus.model.config import PRESETS, ModelConfig
 from consensus.model.init import init_weights
@@ -21,7 +23,8 @@ from node.training.work import GENESIS_SEED
 
 @dataclass(frozen=True)
 class Model:
-    """What answers. `root` (32 bytes) is the tensor set's root over the weights; `origin` says where they are from."""
+    """What answers. `root` (32 bytes) is the tensor set's root over the weights, `velocity_root` that of the outer
+    velocity beside them in the global state (of zeros where there is none); `origin` says where they are from."""
 
     name: str
     config: ModelConfig
@@ -29,6 +32,7 @@ class Model:
     root: bytes
     tokenizer: Tokenizer
     origin: str
+    velocity_root: bytes
 
 
 BYTES = History()[0]
@@ -52,23 +56,30 @@ def load_model(
         version, found = _newest(base, home, versions)
         if found is not None:
             start = f"the state that round {found.checkpoint.round} starts from"
-            return model_of(_sized(base, version), dict(found.checkpoint.groups["weights"]), start, version)
+            groups = found.checkpoint.groups
+            config, weights = sized(base, version), dict(groups["weights"])
+            return model_of(config, weights, start, version, dict(groups["velocity"]))
     return model_of(base, init_weights(base, GENESIS_SEED), "the start of a network")
 
 
-def model_of(config: ModelConfig, weights: Tensors, origin: str, version: Version = BYTES) -> Model:
+def model_of(
+    config: ModelConfig, weights: Tensors, origin: str, version: Version = BYTES, velocity: Tensors | None = None
+) -> Model:
     """A model of these weights, which speaks a version of the vocabulary."""
-    return Model(f"ponw-{config.name}", config, weights, tensor_set_root(weights), tokenizer_of(version), origin)
+    beside = velocity or {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
+    roots = tensor_set_root(weights), tensor_set_root(beside)
+    return Model(f"ponw-{config.name}", config, weights, roots[0], tokenizer_of(version), origin, roots[1])
 
 
-def _sized(base: ModelConfig, version: Version) -> ModelConfig:
+def sized(base: ModelConfig, version: Version) -> ModelConfig:
+    """A preset's shape in a version of the vocabulary."""
     return replace(base, vocab=version.vocabulary.rows)
 
 
 def _from_file(base: ModelConfig, state: Path, versions: Sequence[Version]) -> Model:
     refused: TensorFileError | None = None
     for version in versions:
-        config = _sized(base, version)
+        config = sized(base, version)
         try:
             return model_of(config, _read(state, config), str(state), version)
         except TensorFileError as error:
@@ -81,7 +92,7 @@ def _newest(base: ModelConfig, home: Path, versions: Sequence[Version]) -> tuple
     chosen: tuple[Version, Loaded | None] = (versions[0], None)
     damaged: NoCheckpointError | None = None
     for version in versions:
-        shapes = _sized(base, version).shapes()
+        shapes = sized(base, version).shapes()
         try:
             found = CheckpointStore(home / STATES_NAME, shapes, global_root, GLOBAL_GROUPS).load_latest()
         except NoCheckpointError as error:

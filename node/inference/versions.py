@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from consensus.model.config import PRESETS, ModelConfig
 from governance.activation import Version
 from node.chain.contracts import Contracts
 from node.chain.deployment import Deployment
 from node.config import EMBEDDED_RPC, Settings
-from node.inference.model import BYTES
+from node.inference.model import BYTES, sized
+from node.inference.paid.errors import OfferError
 from node.inference.paid.prompts import Encode, byte_ids
 from node.inference.text import tokenizer_of
 from node.vocabulary.versions import Versions
@@ -45,3 +47,19 @@ def prompt_encoder(contracts: Contracts, first_block: int) -> Encode:
         return tokenizer_of(found[0]).encode(text.encode()) if found else None
 
     return encode
+
+
+def shape_of(settings: Settings, contracts: Contracts, first_block: int) -> Callable[[int], ModelConfig]:
+    """The shape of the network's model in a version of the vocabulary. The function raises OfferError where the chain
+    has no such version."""
+
+    def shape(version: int) -> ModelConfig:
+        found = [one for one in (BYTES, *_later(version)) if one.number == version]
+        if not found:
+            raise OfferError(f"The chain has no version {version} of the vocabulary.", "Use another server.")
+        return sized(PRESETS[settings.preset], found[0])
+
+    def _later(version: int) -> Sequence[Version]:
+        return versions_of(contracts, first_block) if version else ()
+
+    return shape

@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from node.storage.answers import AnswerMethods
 from node.storage.audits import AuditMethods
 from node.storage.claims import ClaimMethods
 from node.storage.database import WRITING, database_errors, file_url, open_engine
@@ -19,7 +20,7 @@ from node.storage.paid import PaidMethods
 from node.storage.rounds import RoundMethods
 
 
-class Store(RoundMethods, ClaimMethods, AuditMethods, JournalMethods, PaidMethods):
+class Store(RoundMethods, ClaimMethods, AuditMethods, JournalMethods, PaidMethods, AnswerMethods):
     """The node's memory. What a method returned is a plain record, detached from the database.
 
     Durable: with SQLite every write is on disk (WAL, synchronous=FULL) when its method returns. Safe to use from

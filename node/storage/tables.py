@@ -191,3 +191,16 @@ class PaidRequest(SQLModel, table=True):
     tokens: int = _number()
     voucher: bytes = Field(default=b"", sa_column=Column(LargeBinary(65), nullable=False))
     outcome: str = _text()
+
+
+class SignedAnswer(SQLModel, table=True):
+    """An answer that this node signed for the court. `request` is the paid request, `signed_at` Unix seconds, `body` a
+    node.inference.paid.exhibit.Exhibit as JSON."""
+
+    __tablename__ = "signed_answers"
+
+    claim_hash: bytes = _hash(primary_key=True)
+    request: bytes = _hash()
+    signed_at: int = _number(index=True)
+    weights_root: bytes = _hash()
+    body: str = _text()

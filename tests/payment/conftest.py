@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
@@ -33,12 +34,17 @@ from node.inference.paid.journal import Journal, Record
 from node.inference.paid.payer import Payer
 from node.inference.paid.routes import paid_routes
 from node.inference.paid.seam import Answerer
+from node.inference.paid.signing import AnswerSigner
 from node.inference.paid.terms import Terms
+from node.inference.paid.weights import KeptWeights
 from node.inference.service import InferenceService
 from node.storage.store import Store
 from tests.conftest import Network
 from tests.payment.scripted import ScriptedAnswerer
 from tests.payment.serving import listening
+
+if TYPE_CHECKING:
+    from tests.payment.trials import Trials
 
 PATIENCE_SECONDS = 60
 Ponw = Callable[..., subprocess.CompletedProcess[str]]
@@ -110,21 +116,27 @@ class Market:
         key = self.network.accounts[index].key.hex()
         return [sys.executable, "-m", f"tests.payment.{module}", *places, key, *words]
 
-    def server(self, *words: str) -> ServerProcess:
+    def server(self, *words: str, module: str = "serving") -> ServerProcess:
         home = self.home / "server"
         home.mkdir(mode=0o700)
-        server = ServerProcess(self.command("serving", home, 2, *words), home)
+        server = ServerProcess(self.command(module, home, 2, *words), home)
         server.start()
         self.servers.append(server)
         return server
 
     @contextmanager
-    def local_server(self, holders: Holders | None = None, answerer: Answerer | None = None) -> Iterator[str]:
+    def local_server(
+        self,
+        holders: Holders | None = None,
+        answerer: Answerer | None = None,
+        signer: AnswerSigner | None = None,
+        store: Store | None = None,
+    ) -> Iterator[str]:
         """The same server in a thread of this process, where nobody is to be killed: its address."""
         contracts, escrow = self.contracts(2), self.escrow(2)
         with (
-            Store.open(self.home / "server") as store,
-            paid_routes(answerer or ScriptedAnswerer(), store, contracts, escrow, holders) as router,
+            nullcontext(store) if store else Store.open(self.home / "server") as kept,
+            paid_routes(answerer or ScriptedAnswerer(), kept, contracts, escrow, holders, signer) as router,
         ):
             listener, server = listening(router)
             thread = threading.Thread(target=server.run, args=([listener],))
@@ -251,3 +263,15 @@ def market(network: Network, tmp_path: Path) -> Iterator[Market]:
     yield market
     for server in market.servers:
         server.stop()
+
+
+@pytest.fixture
+def trials(market: Market, staked: Callable[[int, int], Contracts]) -> Trials:
+    """A payer and a server with stake, and a small model that the payer holds too."""
+    from tests.payment.trials import STAKE, Trials, small_model
+
+    staked(1, STAKE)
+    staked(2, STAKE)
+    trials = Trials(market, small_model())
+    KeptWeights(trials.homes[0]).keep(trials.model.root, trials.model.weights)
+    return trials

@@ -38,9 +38,7 @@ class Driver:
         """Say what is wanted; `signer` signs the voucher that proves who asks."""
         proof = self.signature(0, signer)
         offer, block = self.record.offer, self.record.block
-        begin = Begin(
-            asked=self.record.asked, quote=offer.quote, signature=offer.signature, voucher=proof, block=block
-        )
+        begin = Begin(asked=self.record.asked, quote=offer.quote, signature=offer.signature, voucher=proof, block=block)
         self.socket.send(begin.model_dump_json())
 
     def signature(self, tokens: int, signer: Contracts | None = None, request: bytes | None = None) -> str:

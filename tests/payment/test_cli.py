@@ -17,10 +17,12 @@ from tests.payment.test_real_model import Lying
 
 pytestmark = pytest.mark.process
 FEE = "0.05"
+CUT = ("--top-p", "0.9")
+"""Such an answer is not signed: the scripted model is none that a court could judge."""
 
 
 def test_an_answer_is_paid_for_and_shown(market: Market, served: str, ponw: Ponw) -> None:
-    shown = ponw("infer", "Once", "--server", served, "--max-tokens", "10", "--max-fee", FEE, "--yes")
+    shown = ponw("infer", "Once", "--server", served, "--max-tokens", "10", *CUT, "--max-fee", FEE, "--yes")
     assert shown.returncode == 0, shown.stderr
     assert len(shown.stdout.strip()) == 10
     assert "a token, at most" in shown.stderr
@@ -31,7 +33,7 @@ def test_an_answer_is_paid_for_and_shown(market: Market, served: str, ponw: Ponw
 
 
 def test_an_answer_as_json(served: str, ponw: Ponw) -> None:
-    words = ("--server", served, "--max-tokens", "6", "--max-fee", FEE, "--yes", "--format", "json")
+    words = ("--server", served, "--max-tokens", "6", *CUT, "--max-fee", FEE, "--yes", "--format", "json")
     shown = ponw("infer", "Once", *words)
     document = json.loads(shown.stdout)
     assert document["paid_tokens"] == len(document["tokens"]) == 6
@@ -44,7 +46,7 @@ def test_verify_recomputes_with_the_model_of_this_home(
     market: Market, service: InferenceService, ponw: Ponw, honest: bool
 ) -> None:
     with market.local_server(answerer=service if honest else Lying(service)) as uri:
-        words = ("--server", uri, "--max-tokens", "12", "--max-fee", FEE, "--verify", "--yes")
+        words = ("--server", uri, "--max-tokens", "12", *CUT, "--max-fee", FEE, "--verify", "--yes")
         shown = ponw("infer", "It was the best of times", *words)
         assert shown.returncode == (0 if honest else ExitCode.PEER), shown.stderr
         assert ("Recomputed: all 12 tokens" if honest else "token 9 is") in shown.stderr
@@ -72,7 +74,7 @@ def test_a_server_is_found_on_chain_or_asked_for(market: Market, served: str, po
     contracts.staking.stake_with_permit(contracts.token, neuro(500))
     contracts.registry.announce(served)
     assert served in ponw("price").stdout
-    shown = ponw("infer", "Once", "--max-tokens", "5", "--max-fee", FEE, "--yes")
+    shown = ponw("infer", "Once", "--max-tokens", "5", *CUT, "--max-fee", FEE, "--yes")
     assert shown.returncode == 0, shown.stderr
     assert len(shown.stdout.strip()) == 5
 
@@ -103,7 +105,7 @@ def test_deposit_status_withdraw_and_collect(market: Market, ponw: Ponw) -> None
 
 def test_resume_takes_back_what_a_dead_server_never_served(market: Market, home: Path, ponw: Ponw) -> None:
     server = market.server("6")
-    words = ("infer", "Once", "--server", server.uri, "--max-tokens", "10", "--max-fee", FEE, "--yes")
+    words = ("infer", "Once", "--server", server.uri, "--max-tokens", "10", *CUT, "--max-fee", FEE, "--yes")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command(home, *words), text=True, cwd=ROOT, env=environment(), **pipes) as process:
         assert process.stdout is not None
@@ -114,7 +116,7 @@ def test_resume_takes_back_what_a_dead_server_never_served(market: Market, home:
     assert "broke off after 6 tokens" in complaint
     assert "--resume" in complaint
     [request] = json.loads(ponw("escrow", "requests", "--format", "json").stdout)
-    assert (request["state"], request["tokens_received"], request["tokens_vouched"]) == ("open", 4, 4)
+    assert (request["state"], request["tokens_received"], request["tokens_vouched"]) == ("open", 5, 4)
     early = ponw("escrow", "cancel", request["request"][:10], "--yes")
     assert early.returncode == ExitCode.REVERTED
     market.network.advance(PROGRESS_TIME)

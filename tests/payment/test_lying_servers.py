@@ -67,10 +67,10 @@ def leave(socket: ServerConnection, vouchers: int) -> None:
 
 
 SCRIPTS: dict[str, tuple[Script, int, str]] = {
-    "skips a token": (lambda s: say(s, *tokens(4), *tokens(1, 5)), 4, "token 5 where 4"),
-    "repeats a token": (lambda s: say(s, *tokens(4), *tokens(1, 3)), 4, "token 3 where 4"),
-    "sends more than agreed": (lambda s: say(s, *tokens(17)), 16, "token 16 where 16"),
-    "counts more than it sent": (lambda s: say(s, *tokens(4), End(reason="eos", tokens=5)), 4, "counts 5 tokens"),
+    "skips a token": (lambda s: say(s, *tokens(4), *tokens(1, 5)), 0, "token 5 where 4"),
+    "repeats a token": (lambda s: say(s, *tokens(5), *tokens(1, 3)), 4, "token 3 where 5"),
+    "sends more than agreed": (lambda s: say(s, *tokens(17)), 12, "token 16 where 16"),
+    "counts more than it sent": (lambda s: say(s, *tokens(4), End(reason="eos", tokens=5)), 0, "counts 5 tokens"),
     "breaks off": (lambda s: (say(s, *tokens(6)), leave(s, 1)), 4, "broke off after 6"),
     "refuses": (lambda s: say(s, Refused(reason="No more today.")), 0, "No more today"),
     "accepts out of turn": (lambda s: say(s, Accepted(tokens=16)), 0, "out of turn"),
@@ -94,18 +94,18 @@ def test_a_lying_server_gets_vouchers_for_nothing_more_than_it_sent(market: Mark
             "".join(market.payer().answer(record))
     assert record.tokens == signed
     assert market.payer().journal.load(record.request).tokens == signed
-    assert len(record.ids) - record.tokens < VOUCHER_TOKENS <= CREDIT_TOKENS
+    assert len(record.ids) - record.tokens <= VOUCHER_TOKENS <= CREDIT_TOKENS
 
 
 def test_endless_text_leaves_a_record_that_can_be_read(market: Market) -> None:
     long = [Token(index=index, id=65, text="\x00" * TEXT_CHARACTERS) for index in range(16)]
-    with lying(lambda s: (say(s, *long), leave(s, 4))) as uri:
+    with lying(lambda s: (say(s, *long), leave(s, 3))) as uri:
         record = opened(market, uri)
         with pytest.raises(AnswerError):
             "".join(market.payer().answer(record))
     assert len(record.text) == 16 * TEXT_CHARACTERS
     assert (market.home / "payer1" / FOLDER / f"{record.request}.json").stat().st_size < 8_192
-    assert market.payer().journal.load(record.request).ids == [65] * 16
+    assert market.payer().journal.load(record.request).ids == [65] * 13
 
 
 def test_other_tokens_than_the_model_s_are_found_by_recomputing() -> None:

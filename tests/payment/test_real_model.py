@@ -66,9 +66,7 @@ def test_wrong_inference_is_found_by_recomputing(market: Market, service: Infere
     assert "token 9" in verdict.words
 
 
-def test_another_model_is_not_taken_for_the_served_one(
-    market: Market, service: InferenceService, model: Model
-) -> None:
+def test_another_model_is_not_taken_for_the_served_one(market: Market, service: InferenceService, model: Model) -> None:
     record = answered(market, service, 0)
     bent = record.model_copy(deep=True)
     bent.offer = record.offer.model_copy(

@@ -13,10 +13,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from consensus.model.config import ModelConfig
 from node import paths
 from node.chain.escrow import Quote
 from node.inference.paid.errors import RequestFileError
-from node.inference.paid.messages import ANSWER_TOKENS, Asked, Hash, Id, Offer, Tokens, unhex
+from node.inference.paid.messages import ANSWER_TOKENS, Asked, Hash, Id, Offer, Signed, Tokens, unhex
 
 FOLDER = "requests"
 FILE_BYTES = 4 << 20
@@ -34,7 +35,8 @@ class Step(StrEnum):
 
 class Record(BaseModel):
     """One request. `tokens` is the highest voucher that was ever signed; `ids` are the tokens received so far, `reason`
-    is why the server says that no more come. The text is not kept: a server could make it too long to be read again."""
+    is why the server says that no more come; `signed` is its signature of the answer, which was checked for a model of
+    shape `config`. The text is not kept: a server could make it too long to be read again."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,6 +53,8 @@ class Record(BaseModel):
     text: Annotated[str, Field(exclude=True)] = ""
     reason: str = ""
     outcome: str = ""
+    signed: Signed | None = None
+    config: ModelConfig | None = None
 
     @property
     def id(self) -> bytes:
@@ -96,6 +100,11 @@ class Journal:
             many = f"{len(found)} requests begin" if found else "no request of this wallet begins"
             raise RequestFileError(f"There {many} with {request[:66]}.", "`ponw escrow requests` lists them.")
         return self._read(found[0])
+
+    def find(self, request: bytes) -> Record | None:
+        """The record of a request, if there is one. Raises RequestFileError: it is damaged. DiskError."""
+        name = "0x" + request.hex()
+        return self._read(name) if self._path(name).exists() else None
 
     @contextmanager
     def hold(self, record: Record) -> Iterator[None]:

@@ -154,13 +154,24 @@ class Token(_Message):
     text: Annotated[str, Field(max_length=TEXT_CHARACTERS)]
 
 
+class Signed(_Message):
+    """The server's signature of its answer as an ANSWER claim (node.chain.court), and what of the claim the payer does
+    not know yet: when it was signed, and the root of the velocity beside the weights in the global state."""
+
+    signed_at: Timestamp
+    velocity_root: Hash
+    signature: Signature
+
+
 class End(_Message):
-    """No more tokens come: `tokens` were sent; the last voucher may follow."""
+    """No more tokens come: `tokens` were sent; the last voucher may follow. `signed`: of every answer that can be
+    disputed."""
 
     type: Literal["end"] = "end"
     reason: Literal["eos", "length", "stopped", "cancelled", "failed"]
     tokens: Tokens
     text: Annotated[str, Field(max_length=TEXT_CHARACTERS)] = ""
+    signed: Signed | None = None
 
 
 class Accepted(_Message):

@@ -26,6 +26,7 @@ from node.inference.paid.messages import (
     MessageError,
     Offer,
     Refused,
+    Signed,
     Stop,
     Token,
     Voucher,
@@ -36,16 +37,20 @@ from node.inference.paid.messages import (
 from node.inference.paid.terms import Terms, check_offer
 
 CONNECT_TIMEOUT_S = 20.0
+Check = Callable[[Record, Signed | None], None]
+"""Puts a server's signature of its whole answer into the record, or raises AnswerError: see signing.AnswerChecker."""
 _RESUME = "`ponw infer --resume` takes back what was not served."
 
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """One account that pays for answers; `contracts` can sign for it."""
+    """One account that pays for answers; `contracts` can sign for it. With a `check` the last voucher of an answer
+    that can be disputed is only given for the server's signature of it."""
 
     contracts: Contracts
     escrow: InferenceEscrow
     journal: Journal
+    check: Check | None = None
 
     @property
     def address(self) -> str:
@@ -121,16 +126,14 @@ class Payer:
         except MessageError as error:
             raise AnswerError(f"The server broke the protocol: {error.message}", _RESUME) from error
 
-    def _take(
-        self, socket: Connection, record: Record, silence: float, stop: Callable[[], bool]
-    ) -> Iterator[str]:
+    def _take(self, socket: Connection, record: Record, silence: float, stop: Callable[[], bool]) -> Iterator[str]:
         stopping = False
         while True:
             message = _next(socket, record, silence)
             if isinstance(message, Token):
                 self._receive(record, message)
-                if len(record.ids) % VOUCHER_TOKENS == 0:
-                    self._pay(socket, record)
+                if len(record.ids) % VOUCHER_TOKENS == 1:
+                    self._pay(socket, record, len(record.ids) - 1)
                 yield message.text
                 if not stopping and stop():
                     stopping = True
@@ -148,9 +151,14 @@ class Payer:
         record.ids.append(token.id)
         record.text += token.text
 
-    def _pay(self, socket: Connection, record: Record) -> None:
-        """Sign for all tokens received; on record before it leaves, so that no cancellation names fewer."""
-        record.tokens = len(record.ids)
+    def _pay(self, socket: Connection, record: Record, tokens: int) -> None:
+        """Sign for so many tokens; on record before it leaves, so that no cancellation names fewer.
+
+        The newest token stays unpaid until the end, or a server could leave with all its money and sign no answer.
+        """
+        if tokens == 0:
+            return
+        record.tokens = tokens
         self.journal.save(record)
         signature = self.escrow.domain.sign_voucher(self.contracts.client, record.id, record.tokens)
         socket.send(Voucher(tokens=record.tokens, signature="0x" + signature.hex()).model_dump_json())
@@ -160,10 +168,12 @@ class Payer:
             raise AnswerError(f"The server counts {end.tokens} tokens, but sent {len(record.ids)}.", _RESUME)
         record.text += end.text
         record.reason = end.reason
-        if record.tokens == len(record.ids):
-            self.journal.save(record)
+        if self.check is not None:
+            self.check(record, end.signed)
+        self.journal.save(record)
+        if not record.ids:
             return
-        self._pay(socket, record)
+        self._pay(socket, record, len(record.ids))
         while not isinstance(message := _next(socket, record, silence), Accepted):
             raise _broken(message)
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, WebSocket
@@ -16,12 +17,13 @@ from starlette.websockets import WebSocketDisconnect
 from node.chain.contracts import Contracts
 from node.chain.escrow import InferenceEscrow
 from node.errors import ChainError, PonwError
-from node.inference.paid.desk import Admitted, Desk, Holders, served_message
+from node.inference.paid.desk import Desk, Holders, served_message
 from node.inference.paid.errors import RefusalError
 from node.inference.paid.messages import MESSAGE_BYTES, Asked, MessageError, Refused, read_begin
-from node.inference.paid.seam import Answerer, Generation
+from node.inference.paid.seam import Answerer
 from node.inference.paid.session import Ledger, Session, _receive
 from node.inference.paid.settler import Settler
+from node.inference.paid.signing import AnswerSigner
 from node.logs import get_logger
 from node.storage.store import Store
 
@@ -37,8 +39,8 @@ log = get_logger("paid")
 class PaidRoutes:
     """One server's paid routes; `router` goes into the application."""
 
-    def __init__(self, desk: Desk, settler: Settler, store: Store) -> None:
-        self._desk, self._settler, self._store = desk, settler, store
+    def __init__(self, desk: Desk, settler: Settler, store: Store, signer: AnswerSigner | None = None) -> None:
+        self._desk, self._settler, self._store, self._signer = desk, settler, store, signer
         self._patience = float(desk.escrow.progress_time())
         self._open = 0
         self.router = APIRouter(prefix="/ponw/v1")
@@ -98,18 +100,17 @@ class PaidRoutes:
         if not await asyncio.to_thread(self._settler.begin, request, admitted.quote, relay.call):
             raise RefusalError("The request was answered before; ask for a new quote.")
         try:
-            generation = await asyncio.to_thread(self._generate, admitted)
+            prompt = await asyncio.to_thread(self._desk.prompt_of, admitted)
+            most = admitted.quote.max_tokens
+            generation = await asyncio.to_thread(self._desk.answerer.answer, prompt, admitted.draw, most)
             ledger = Ledger(self._store, self._desk.escrow.domain, admitted)
-            session = Session(admitted, generation, ledger, self._patience)
+            sign = None if self._signer is None else partial(self._signer.sign, admitted, prompt)
+            session = Session(admitted, generation, ledger, self._patience, sign)
             relay.to(session.cancelled)
             await session.run(socket)
         finally:
             # Shielded: a server that is going down must not leave a request half ended.
             await asyncio.shield(asyncio.to_thread(self._settler.end, request))
-
-    def _generate(self, admitted: Admitted) -> Generation:
-        prompt = self._desk.prompt_of(admitted)
-        return self._desk.answerer.answer(prompt, admitted.draw, admitted.quote.max_tokens)
 
 
 class _Relay:
@@ -137,14 +138,15 @@ def paid_routes(
     contracts: Contracts,
     escrow: InferenceEscrow,
     holders: Holders | None = None,
+    signer: AnswerSigner | None = None,
 ) -> Iterator[APIRouter]:
-    """The routes, with the contracts' own account as the server and a settler at work.
+    """The routes, with the contracts' own account as the server and a settler at work; `signer` signs the answers.
 
     The application must be down before the block ends.
     """
     desk = Desk(answerer, contracts, escrow, holders)
     with Settler(store, contracts.client, escrow) as settler:
-        yield PaidRoutes(desk, settler, store).router
+        yield PaidRoutes(desk, settler, store, signer).router
 
 
 async def _body(http: Request) -> bytes | None:

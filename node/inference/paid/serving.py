@@ -15,29 +15,40 @@ from node.chain.contracts import Contracts
 from node.chain.deployment import Deployment
 from node.chain.escrow import InferenceEscrow
 from node.config import Settings
+from node.dispute.court import Player
 from node.errors import ConfigError
+from node.inference.model import Model
+from node.inference.paid.exhibit import Records
+from node.inference.paid.journal import Journal
 from node.inference.paid.routes import paid_routes
 from node.inference.paid.seam import Answerer
+from node.inference.paid.signing import AnswerSigner
+from node.inference.paid.weights import KeptWeights
 from node.storage.store import Store
 
 LOCK_NAME = "paid.lock"
 
 
 @contextmanager
-def paid_router(settings: Settings, contracts: Contracts, answerer: Answerer) -> Iterator[APIRouter]:
-    """The paid routes of the home's account. The application must be down before the block ends.
+def paid_router(settings: Settings, contracts: Contracts, answerer: Answerer, model: Model) -> Iterator[APIRouter]:
+    """The paid routes of the home's account, which answers with `model`, and a player that stands up for its answers
+    before the court. The application must be down before the block ends.
 
     Raises:
         ConfigError: another process answers for money from this home. ContractsError: the network has no escrow.
         DatabaseError, DiskError: see Store.open.
     """
-    escrow = InferenceEscrow.of(contracts.client, Deployment.load(settings.contracts_file))
-    with (
-        _alone(settings.home),
-        Store.open(settings.home) as store,
-        paid_routes(answerer, store, contracts, escrow) as router,
-    ):
-        yield router
+    deployment = Deployment.load(settings.contracts_file)
+    escrow = InferenceEscrow.of(contracts.client, deployment)
+    with _alone(settings.home), Store.open(settings.home) as store:
+        journal, weights = Journal(settings.home), KeptWeights(settings.home)
+        signer, records = AnswerSigner(contracts, store, model), Records(contracts.court.domain, store, journal)
+        signer.prepare(weights, journal)
+        with (
+            Player(contracts, records.find, weights, deployment.block),
+            paid_routes(answerer, store, contracts, escrow, signer=signer) as router,
+        ):
+            yield router
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -20,6 +21,7 @@ from node.inference.paid.messages import (
     End,
     MessageError,
     Refused,
+    Signed,
     Stop,
     Token,
     Voucher,
@@ -32,6 +34,8 @@ from node.storage.store import Store
 
 SPARE_MESSAGES = 64
 """Messages that a payer may send beyond one for every token."""
+Sign = Callable[[Sequence[int]], Signed | None]
+"""Signs the ids of a whole answer, in a thread of its own."""
 Reason = Literal["eos", "length", "stopped", "cancelled", "failed"]
 
 log = get_logger("paid")
@@ -70,15 +74,21 @@ class Ledger:
 class Session:
     """Streams one admitted request over one socket. Ends by itself; what is owed stands in the store."""
 
-    def __init__(self, admitted: Admitted, generation: Generation, ledger: Ledger, patience: float) -> None:
-        self._most = admitted.quote.max_tokens
+    def __init__(
+        self, admitted: Admitted, generation: Generation, ledger: Ledger, patience: float, sign: Sign | None = None
+    ) -> None:
+        self._most, self._sign = admitted.quote.max_tokens, sign
         self._generation, self._ledger, self._patience = generation, ledger, patience
-        self._sent = 0
+        self._ids: list[int] = []
         self._ended = False
         self._heard = time.monotonic()
         self._paid = asyncio.Event()
         self._over: Reason | None = None
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def _sent(self) -> int:
+        return len(self._ids)
 
     def cancelled(self) -> None:
         """The request is no longer open on chain: stop at once. Any thread."""
@@ -103,11 +113,14 @@ class Session:
         async for piece in self._generation:
             if self._over is not None:
                 break
-            self._sent += 1
+            self._ids.append(piece.id)
             await _send(socket, Token(index=self._sent - 1, id=piece.id, text=piece.text))
         reason = self._over or self._generation.reason
+        signed = None
+        if self._sign is not None and reason != "cancelled":
+            signed = await asyncio.to_thread(self._sign, self._ids)
         self._ended = True
-        await _send(socket, End(reason=reason, tokens=self._sent, text=self._generation.tail))
+        await _send(socket, End(reason=reason, tokens=self._sent, text=self._generation.tail, signed=signed))
         if reason == "cancelled" or self._ledger.tokens >= self._sent:
             return
         with suppress(TimeoutError):

@@ -15,14 +15,17 @@ from node.inference.model import Model, load_model
 from node.inference.paid.errors import AnswerError
 from node.inference.paid.journal import Record
 from node.inference.paid.messages import unhex
+from node.inference.paid.weights import KeptWeights
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What recomputing showed in words; `matches` is None where it was not possible."""
+    """What recomputing showed in words; `matches` is None where it was not possible, `wrong` is the first token that is
+    not the model's: the one to accuse."""
 
     matches: bool | None
     words: str
+    wrong: int | None = None
 
     def require(self) -> None:
         """Raises AnswerError if the answer is not the model's."""
@@ -32,11 +35,15 @@ class Verdict:
 
 def verify(settings: Settings, record: Record, versions: Sequence[Version]) -> Verdict:
     """Recompute the whole answer with the model in this home, if it is the one that was served; `versions` of the
-    vocabulary as for `load_model`.
+    vocabulary as for `load_model`. Where a token is wrong that the server signed, the weights are kept for the dispute.
 
     Errors as for `load_model`.
     """
-    return verify_with(load_model(settings.preset, settings.home, versions=versions), record, settings.threads or 0)
+    model = load_model(settings.preset, settings.home, versions=versions)
+    verdict = verify_with(model, record, settings.threads or 0)
+    if verdict.wrong is not None and record.signed is not None:
+        KeptWeights(settings.home).keep(model.root, model.weights)
+    return verdict
 
 
 def verify_with(model: Model, record: Record, threads: int = 0) -> Verdict:
@@ -61,7 +68,8 @@ def compare(served: Sequence[int], computed: Sequence[int], *, ended: bool) -> V
     for index, token in enumerate(served):
         if index >= len(computed) or computed[index] != token:
             mine = computed[index] if index < len(computed) else "the end"
-            return Verdict(False, f"The answer is not the model's: token {index} is {token} and should be {mine}.")
+            words = f"The answer is not the model's: token {index} is {token} and should be {mine}."
+            return Verdict(False, words, index)
     if ended and len(served) < len(computed):
         return Verdict(False, f"The answer is not the model's: it ends after {len(served)} of {len(computed)} tokens.")
     return Verdict(True, f"Recomputed: all {len(served)} tokens are the model's.")
