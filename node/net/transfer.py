@@ -170,8 +170,11 @@ def _blaming(peer: str) -> Iterator[None]:
 
 
 def _next_request(frames: FrameSocket, idle_s: float) -> Want | Locate | None:
-    """The next request; None when the peer asked nothing for `idle_s`."""
-    if not frames.wait(idle_s):
+    """The next request; None when the peer asked nothing for `idle_s`, or left between two requests."""
+    try:
+        if not frames.wait(idle_s):
+            return None
+    except SilentError:
         return None
     frame = frames.receive(Frame, REQUEST_LIMIT, REQUEST_S)
     if frame.WhichOneof("kind") == "want" and len(frame.want.root) == tree.HASH_BYTES:
