@@ -32,11 +32,12 @@ def free_memory() -> int:
 
 def streams(mib: int, rounds: int) -> dict[str, Any]:
     """Throughput of each way in MiB/s, and libp2p's share of the others."""
-    speeds = net_streams.measure(mib << 20, rounds)
+    speeds, cpu = net_streams.measure(mib << 20, rounds)
     shares = {f"libp2p_to_{way}": round(speeds["libp2p"] / speeds[way], 3) for way in ("tcp", "http")}
     say(f"streams, {mib} MiB, MiB/s: " + ", ".join(f"{way} {speed}" for way, speed in speeds.items()))
     say("libp2p's share: " + ", ".join(f"{name} {share}" for name, share in shares.items()))
-    return {"mib": mib, "rounds": rounds, "mib_per_s": speeds, **shares}
+    say(f"libp2p's busier side: {cpu} s of a core for a GiB; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    return {"mib": mib, "rounds": rounds, "mib_per_s": speeds, **shares, "libp2p_cpu_s_per_gib": cpu}
 
 
 def by_nodes(sizes: list[int], messages: int, per_second: float) -> dict[str, Any]:

@@ -89,8 +89,8 @@ def server(target: Callable[..., None], *arguments: object) -> Iterator[int]:
             process.join()
 
 
-def measure(size: int, rounds: int) -> dict[str, float]:
-    """MiB a second of each way, medians of `rounds` in turns."""
+def measure(size: int, rounds: int) -> tuple[dict[str, float], float]:
+    """MiB a second of each way, medians of `rounds` in turns; processor seconds of libp2p's busier side a GiB."""
     speeds: dict[str, list[float]] = {"libp2p": [], "tcp": [], "http": [], "transfer": []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "content"
@@ -110,12 +110,15 @@ def measure(size: int, rounds: int) -> dict[str, float]:
                 with socket.create_connection(("127.0.0.1", ours)) as stream:
                     fetch(stream, Wanted(root), Path(folder) / "got", VERSIONS, peer="server")
 
+            before = (giver.cpu_seconds(), taker.cpu_seconds())
             for _ in range(rounds):
                 speeds["libp2p"].append(taker.ask("fetch", peer=giver.peer, size=size)["seconds"])
                 speeds["tcp"].append(timed(lambda: read_tcp(tcp, size)))
                 speeds["http"].append(timed(lambda: read_http(http, size)))
                 speeds["transfer"].append(timed(transfer))
-    return {way: round(size / MIB / statistics.median(seconds), 1) for way, seconds in speeds.items()}
+            busier = max(giver.cpu_seconds() - before[0], taker.cpu_seconds() - before[1])
+    medians = {way: round(size / MIB / statistics.median(seconds), 1) for way, seconds in speeds.items()}
+    return medians, round(busier / rounds / size * (1 << 30), 2)
 
 
 def timed(work: Callable[[], None]) -> float:
