@@ -46,12 +46,15 @@ class FrameSocket:
             SilentError: the peer did not take it within `seconds`, or is gone.
         """
         body = message.SerializeToString()
+        head = len(body).to_bytes(HEAD_BYTES, "big")
+        end = self._clock() + seconds
         try:
             self._stream.settimeout(seconds)
             if len(body) < 1 << 16:
-                self._stream.sendall(len(body).to_bytes(HEAD_BYTES, "big") + body)
+                self._stream.sendall(head + body)
             else:  # no copy of a large body
-                self._stream.sendall(len(body).to_bytes(HEAD_BYTES, "big"))
+                self._stream.sendall(head)
+                self._stream.settimeout(max(end - self._clock(), 1e-3))
                 self._stream.sendall(body)
         except TimeoutError as error:
             raise self._silent(f"took no message for {seconds:.0f} s") from error

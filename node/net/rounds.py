@@ -16,10 +16,10 @@ from node.artefacts.client import ATTEMPTS, ArtefactClient
 from node.artefacts.errors import ArtefactHashError, ArtefactMissingError, ArtefactRefusedError, ArtefactSizeError
 from node.artefacts.layout import INDEX_LIMIT, INDEX_NAME, RoundIndex, parse_index, round_folder
 from node.artefacts.publisher import read_index
-from node.errors import DiskError
+from node.errors import DiskError, PonwError
 from node.net.catalogue import Catalogue
 from node.net.transfer import fetch, fetch_bytes, locate
-from node.net.transfer_types import RefusedError, TransferError, Wanted
+from node.net.transfer_types import RefusedError, TransferError, UnreachableError, Wanted
 from node.net.wire.common_pb2 import Versions
 from node.storage.files import publish, read_chunks, reporting
 
@@ -70,8 +70,9 @@ class RoundCatalogue(Catalogue):
 class StreamArtefacts(ArtefactClient):
     """Reads what one peer published, over streams that `dial` opens. Raises what ArtefactClient does.
 
-    Chunks are checked against the root that the peer names, the whole against the index. An interrupted fetch goes on
-    where it stopped, in this process or the next.
+    `dial` may raise PonwError where the peer is not reached; that is tried again. Chunks are checked against the root
+    that the peer names, the whole against the index. An interrupted fetch goes on where it stopped, in this process or
+    the next.
     """
 
     def __init__(
@@ -129,14 +130,20 @@ class StreamArtefacts(ArtefactClient):
             publish(arrived, target)
         return target
 
+    def _connected(self) -> socket.socket:
+        if self._stream is None:
+            try:
+                self._stream = self._dial()
+            except PonwError as error:
+                raise UnreachableError(self.uri, error.message, error.hint) from error
+        return self._stream
+
     def _with_stream(self, take: Callable[[socket.socket], T]) -> T:
         """`take` on a stream, again on a new one where the peer was silent or gone."""
         for attempt in self._retrying():
             with attempt:
                 try:
-                    if self._stream is None:
-                        self._stream = self._dial()
-                    result = take(self._stream)
+                    result = take(self._connected())
                 except RefusedError:
                     raise  # the stream is at the beginning of the next request
                 except TransferError:

@@ -18,6 +18,7 @@ from node.artefacts.layout import INDEX_NAME
 from node.artefacts.publisher import RoundPublisher
 from node.artefacts.server import create_app
 from node.artefacts.serving import serve_in_thread
+from node.errors import PeerError
 from node.net.catalogue import Catalogue
 from node.net.frames import SilentError
 from node.net.rounds import RoundCatalogue, StreamArtefacts
@@ -154,6 +155,23 @@ def test_a_broken_stream_is_dialled_again_and_goes_on(
     client.fetch(index, "checkpoint-0.safetensors", tmp_path / "got", max_bytes=4 * MIB)
     assert (tmp_path / "got").read_bytes() == bytes_of("checkpoint", 3 * MIB + 7)
     assert read == [0, 1, 1, 2, 3]
+
+
+def test_dialling_is_tried_again(root: Path) -> None:
+    server, failures = Server(RoundCatalogue(root)), [PeerError("not reached"), PeerError("not reached")]
+
+    def dial() -> socket.socket:
+        if failures:
+            raise failures.pop()
+        return server.dial()
+
+    with StreamArtefacts(dial, "peer", VERSIONS, attempts=3, backoff_s=0) as client:
+        assert client.index(3).round == 3
+    failures += [PeerError("not reached")] * 3
+    client = StreamArtefacts(dial, "peer", VERSIONS, attempts=3, backoff_s=0)
+    with pytest.raises(PeerUnreachableError, match="not reached"):
+        client.index(3)
+    server.join()
 
 
 def test_a_peer_that_stays_away_is_unreachable(root: Path, opened: Callable[..., StreamArtefacts]) -> None:
