@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from consensus.quorum.capacity import Layout, holds_truly
-from consensus.quorum.coverage import count_holders, is_covered, uncovered
-from consensus.quorum.parts import Span, part_name
+from consensus.quorum.covering import Holder, cover, pieces
+from consensus.quorum.parts import part_name
 from consensus.quorum.peers import Peer
 from consensus.quorum.placing import place, stage_time
 from consensus.quorum.proposal import Proposal, Seat
@@ -13,9 +13,6 @@ from consensus.quorum.sizes import members_min, session_seconds
 from consensus.quorum.tiers import groups
 from economics.constants import QUORUM_MEMBERS_MAX
 from economics.networks import MAINNET_TIMES, QuorumTimes
-
-_SCALE = 10**15
-Chosen = list[tuple[Peer, Span]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +52,11 @@ def form(initiator: Peer, free: Iterable[Peer], layout: Layout, nodes: int) -> F
     choices = groups(initiator.tier)
     if not choices:
         return Formed(why_not=f"tier T{initiator.tier} joins no quorum")
-    others = {peer.account: peer for peer in free if peer.account != initiator.account and holds_truly(peer, layout)}
+    others = {peer.account: (peer, peer.held) for peer in free if peer.held is not None and holds_truly(peer, layout)}
+    others.pop(initiator.account, None)
     ranked = [others[account] for account in sorted(others)]
-    tried = [_form(initiator, [p for p in ranked if p.tier in tiers], layout, nodes) for tiers in choices]
+    first = (initiator, initiator.held)
+    tried = [_form(first, [one for one in ranked if one[0].tier in tiers], layout, nodes) for tiers in choices]
     formed = [one for one in tried if one.ok]
     if not formed:
         return tried[0]
@@ -79,57 +78,33 @@ def propose(initiator: Peer, free: Iterable[Peer], layout: Layout, terms: Terms)
     )
 
 
-def _form(initiator: Peer, candidates: Sequence[Peer], layout: Layout, nodes: int) -> Formed:
+def _form(first: Holder, candidates: Sequence[Holder], layout: Layout, nodes: int) -> Formed:
     least = members_min(nodes)
-    chosen = _cover(initiator, candidates, layout.parts)
-    if not is_covered((span for _, span in chosen), layout.parts):
-        gap = uncovered(count_holders((span for _, span in chosen), layout.parts))[0]
-        reason = "no free node of matching speed" if len(chosen) < QUORUM_MEMBERS_MAX else "no quorum of 16 members"
-        return Formed(why_not=f"{reason} holds the {part_name(gap, layout.parts)}")
-    placed = place(chosen, layout)
-    if placed is not None and len(chosen) < least:
-        placed = _fill(chosen, candidates, layout, least)
+    chosen = cover(first, candidates, layout.parts)
+    if chosen.gap is not None:
+        full = len(chosen.members) == QUORUM_MEMBERS_MAX
+        reason = f"no quorum of {QUORUM_MEMBERS_MAX} members" if full else "no free node of matching speed"
+        return Formed(why_not=f"{reason} can run the {part_name(chosen.gap, layout.parts)}")
+    placed = place(chosen.members, layout)
+    if placed is not None and len(placed) < least:
+        placed = _fill(chosen.members, candidates, layout, least)
     if placed is None:
         return Formed(why_not=f"fewer than {least} free nodes of matching speed can share the model")
     seats = tuple(Seat(peer.account, span) for peer, span in placed)
     return Formed(seats, bottleneck=max(stage_time(peer, span, layout) for peer, span in placed))
 
 
-def _cover(initiator: Peer, candidates: Sequence[Peer], parts: int) -> Chosen:
-    """Members whose ranges cover as much as they can, the initiator first; no range strictly inside another."""
-    assert initiator.held is not None  # noqa: S101 - form() has looked
-    chosen: Chosen = [(initiator, _within(initiator.held, parts))]
-    missing = set(range(parts)) - set(chosen[0][1].parts())
-    left = [peer for peer in candidates if peer.held is not None and peer.held.start < parts]
-    while missing and len(chosen) < QUORUM_MEMBERS_MAX:
-        offers = [(peer, _usable(peer, chosen, missing, parts)) for peer in left]
-        scored = [(_new(span, missing) * _SCALE // peer.latency_us, peer, span) for peer, span in offers if span]
-        score, peer, span = max(scored, key=lambda one: (one[0], _reversed(one[1].account)), default=(0, None, None))
-        if peer is None or span is None or score == 0:
-            break
-        chosen.append((peer, span))
-        missing -= set(span.parts())
-        left.remove(peer)
-    return chosen
-
-
-def _fill(chosen: Chosen, candidates: Sequence[Peer], layout: Layout, least: int) -> Chosen | None:
+def _fill(chosen: Sequence[Holder], candidates: Sequence[Holder], layout: Layout, least: int) -> list[Holder] | None:
     """Add the quickest nodes that can share the work until there are enough; None when there are not.
 
     One that finds no place may find it after another has come, so the first is looked for anew each time.
     """
     placed, members = None, list(chosen)
-    ranked = [peer for peer in candidates if peer.held is not None and peer.held.start < layout.parts]
-    ranked.sort(key=lambda one: (one.latency_us, one.account))
+    ranked = sorted(candidates, key=lambda one: (one[0].latency_us, one[0].account))
     while len(members) < least:
         seated = {peer.account for peer, _ in members}
-        options = (
-            (peer, span)
-            for peer in ranked
-            if peer.account not in seated
-            for span in _pieces(peer, members, layout.parts)
-        )
-        for option in options:
+        fresh = [holder for holder in ranked if holder[0].account not in seated]
+        for option in ((peer, span) for peer, held in fresh for span in pieces(held, members)):
             placed = place([*members, option], layout)
             if placed is not None:
                 members.append(option)
@@ -137,37 +112,3 @@ def _fill(chosen: Chosen, candidates: Sequence[Peer], layout: Layout, least: int
         else:
             return None
     return placed
-
-
-def _pieces(peer: Peer, members: Chosen, parts: int) -> list[Span]:
-    """The ranges that a node may run beside the members, longest first."""
-    assert peer.held is not None  # noqa: S101 - callers have looked
-    pieces = [_within(peer.held, parts)]
-    for _, member in members:
-        cut = []
-        for span in pieces:
-            if span.start < member.start and member.stop < span.stop:
-                cut += [Span(span.start, member.stop), Span(member.start, span.stop)]
-            else:
-                cut.append(span)
-        pieces = sorted(set(cut))
-    return sorted(pieces, key=lambda span: (-len(span), span))
-
-
-def _usable(peer: Peer, members: Chosen, missing: set[int], parts: int) -> Span | None:
-    """The range of a node with the most new parts that no member's range lies strictly inside; None if nothing new."""
-    best = max(_pieces(peer, members, parts), key=lambda span: (_new(span, missing), len(span), -span.start))
-    return best if _new(best, missing) else None
-
-
-def _new(span: Span, missing: set[int]) -> int:
-    return sum(part in missing for part in span.parts())
-
-
-def _within(span: Span, parts: int) -> Span:
-    return Span(span.start, min(span.stop, parts))
-
-
-def _reversed(account: bytes) -> bytes:
-    """Turns "greatest" into "first by account bytes"."""
-    return bytes(255 - byte for byte in account)

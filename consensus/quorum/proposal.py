@@ -36,7 +36,8 @@ class Proposal:
 
     @property
     def id(self) -> bytes:
-        """sha256(domain ‖ initiator ‖ versions, u32 each ‖ starts u64 ‖ seconds u32 ‖ (account ‖ span, u16 each) a seat)."""
+        """sha256 over domain, initiator, versions (u32 each), starts (u64), seconds (u32), and each seat's account and
+        span (u16 each)."""
         text = b"".join(
             seat.account + seat.span.start.to_bytes(2, "big") + seat.span.stop.to_bytes(2, "big") for seat in self.seats
         )

@@ -4,7 +4,7 @@ Every function takes a session and gives the next one; ``at`` is in Unix seconds
 the node and the simulator do that around these rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -198,6 +198,21 @@ def saved(session: Session, account: bytes, at: int) -> Session:
     session = replace(session, agreed=session.agreed | {account})
     done = session.agreed >= set(session.accounts)
     return _move(session, State.DISSOLVED, at, session.why) if done else session
+
+
+def engaged(sessions: Iterable[Session]) -> dict[bytes, bytes]:
+    """The session of every account that is in one: ``validity.Facts.busy``. A proposal binds who has accepted it.
+
+    Raises QuorumError where an account is in two.
+    """
+    found: dict[bytes, bytes] = {}
+    for session in sessions:
+        if session.state not in BOUND:
+            continue
+        for account in session.agreed if session.state is State.PROPOSED else session.accounts:
+            if found.setdefault(account, session.id) != session.id:
+                raise QuorumError(f"0x{account[:4].hex()} is in two sessions", "It may accept one proposal at a time.")
+    return found
 
 
 def _decide(session: Session, health: Mapping[bytes, Health], at: int, times: QuorumTimes) -> Session:
