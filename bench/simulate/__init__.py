@@ -1,1 +1,1 @@
-"""A simulated network: the nodes' own rules of forming, modes, sessions, sync and audit, on made-up machines and links."""
+"""A simulated network: the nodes' own rules of quorums, modes, sync and audit, on made-up machines and links."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from bench.simulate.machines import Machine
 from consensus.model.config import ModelConfig
@@ -24,7 +25,7 @@ def step_us(members: Sequence[tuple[Machine, Span]], model: ModelConfig, layout:
     size = rows * model.width + 4 * rows
     links = [
         (size * 1_000_000 // min(a.bandwidth, b.bandwidth), max(a.link_us, b.link_us) // 2)
-        for (a, _), (b, _) in zip(members, members[1:], strict=False)
+        for (a, _), (b, _) in pairwise(members)
     ]
     micro_batches = model.batch // model.micro_batch
     slowest = max([*compute, *(busy for busy, _ in links)])

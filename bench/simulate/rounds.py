@@ -103,7 +103,9 @@ class Rounds:
             "cohort_min": min(len(cohort) for cohort in cohorts),
             "steps_p50": quantile(steps, 0.5),
             "steps_wanted": int(inner_steps(max(1, net.view().nodes))),
-            "mean_error": round(max((self._mean_error(part, cohort) for part, cohort in enumerate(cohorts)), default=0), 4),
+            "mean_error": round(
+                max((self._mean_error(part, cohort) for part, cohort in enumerate(cohorts)), default=0), 4
+            ),
         }
 
     def _there(self, account: bytes) -> bool:
@@ -164,7 +166,9 @@ class Rounds:
             return [a for a in able if is_due(seed, claim_hash, a, account, quorum_of, nodes)]
         return panel(seed, claim_hash, account, able, quorum_of, nodes)
 
-    def _finds(self, seed: bytes, claim_hash: bytes, auditor: bytes, claim: Contribution, left: dict[bytes, int]) -> bool:
+    def _finds(
+        self, seed: bytes, claim_hash: bytes, auditor: bytes, claim: Contribution, left: dict[bytes, int]
+    ) -> bool:
         """Whether an auditor recomputes its segments in time and one of them is faked. A cheat keeps silent."""
         net, steps = self.network, int(claim.batches)
         machine = net.machines[auditor]

@@ -164,7 +164,9 @@ class Sessions:
         waited = net.loop.now - one.vacant_since if one.vacant else 0
         if waited >= 1000 * net.times.accept or rules.lead(one.session, one.vacant) is None:
             why = next(iter(one.vacant.values()))
-            one.session = rules.dissolve(one.session, f"a member {why}, nobody replaces it", net.loop.seconds, net.times)
+            one.session = rules.dissolve(
+                one.session, f"a member {why}, nobody replaces it", net.loop.seconds, net.times
+            )
 
     def _switch(self, one: Running) -> None:
         found = better_partner(one.session.seats, self._peers(one), self._free(), self.network.layout)

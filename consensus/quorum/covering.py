@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from consensus.quorum.coverage import count_holders, uncovered
 from consensus.quorum.parts import Span
@@ -27,13 +28,14 @@ def cover(first: Holder, candidates: Sequence[Holder], parts: int) -> Cover:
     No member's range lies strictly inside another's (a longer one is cut), so every member can be given a stretch of
     the pipeline. A cut can leave a part that only the cut-off side had: then that part is served before all others.
     """
-    plain = found = _greedy(first, candidates, parts, ())
+    queues = _quickest_first(candidates)
+    plain = found = _greedy(first, queues, parts, ())
     served: list[int] = []
     while found.gap is not None:
         if found.gap in served:
             return plain
         served.append(found.gap)
-        found = _greedy(first, candidates, parts, served)
+        found = _greedy(first, queues, parts, served)
     return found
 
 
@@ -47,18 +49,16 @@ def pieces(held: Span, members: Sequence[Holder]) -> list[Span]:
     return sorted(found, key=lambda span: (-len(span), span))
 
 
-def _greedy(first: Holder, candidates: Sequence[Holder], parts: int, served: Sequence[int]) -> Cover:
-    chosen = [first]
-    missing = set(range(parts)) - set(first[1].parts())
-    queues = _quickest_first(candidates)
-    while missing and len(chosen) < QUORUM_MEMBERS_MAX:
-        must = next((part for part in served if part in missing), None)
-        offers = (_offer(queue[0], held, chosen, missing, must) for held, queue in queues.items())
-        best = max((offer for offer in offers if offer.score), key=lambda one: one.rank, default=None)
+def _greedy(first: Holder, quickest: dict[Span, list[Peer]], parts: int, served: Sequence[int]) -> Cover:
+    chosen, queues = [first], {held: list(queue) for held, queue in quickest.items()}
+    missing = [part not in first[1] for part in range(parts)]
+    while any(missing) and len(chosen) < QUORUM_MEMBERS_MAX:
+        must = next((part for part in served if missing[part]), None)
+        best = _best(queues, chosen, list(accumulate(missing, initial=0)), must)
         if best is None:
             break
         chosen.append((best.peer, best.span))
-        missing -= set(best.span.parts())
+        missing = [still and part not in best.span for part, still in enumerate(missing)]
         queues[best.held].pop(0)
         if not queues[best.held]:
             del queues[best.held]
@@ -81,14 +81,22 @@ class _Offer:
         return self.score, bytes(255 - byte for byte in self.peer.account)
 
 
-def _offer(peer: Peer, held: Span, members: Sequence[Holder], missing: set[int], must: int | None) -> _Offer:
-    """The stretch with the most new parts; with ``must``, only those with that part count."""
-
-    def new(span: Span) -> int:
-        return 0 if must is not None and must not in span else sum(part in missing for part in span.parts())
-
-    best = max(pieces(held, members), key=new)
-    return _Offer(new(best) * _SCALE // peer.latency_us, peer, held, best)
+def _best(
+    queues: dict[Span, list[Peer]], members: Sequence[Holder], missing: Sequence[int], must: int | None
+) -> _Offer | None:
+    """The best offer; with ``must``, of those with that part. ``missing[i]``: parts below i that nobody holds yet."""
+    best: _Offer | None = None
+    for held, queue in queues.items():
+        peer = queue[0]
+        most = (missing[held.stop] - missing[held.start]) * _SCALE // peer.latency_us
+        if most == 0 or (must is not None and must not in held) or (best is not None and most < best.score):
+            continue
+        fitting = (span for span in pieces(held, members) if must is None or must in span)
+        span = max(fitting, key=lambda one: missing[one.stop] - missing[one.start])
+        offer = _Offer((missing[span.stop] - missing[span.start]) * _SCALE // peer.latency_us, peer, held, span)
+        if offer.score and (best is None or offer.rank > best.rank):
+            best = offer
+    return best
 
 
 def _quickest_first(candidates: Sequence[Holder]) -> dict[Span, list[Peer]]:
