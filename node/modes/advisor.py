@@ -53,6 +53,8 @@ class Advisor:
     times: QuorumTimes = MAINNET_TIMES
     held: Span | None = None
     """The parts that this node holds; chosen at the first advice, and again when they are no longer of the model."""
+    offline: str = ""
+    """Why there is no quorum to look for, in words; "" where there may be."""
     _since: int | None = field(default=None, repr=False)
 
     def advise(self, machine: Machine, view: NetworkView | None, nodes: int | None = None) -> Advice:
@@ -67,6 +69,8 @@ class Advisor:
         span = self._hold(machine, view, online)
         me = Peer(bytes.fromhex(machine.account[2:]), machine.layer_us, machine.link_us, span, machine.memory)
         searched = 0 if self._since is None else now - self._since
+        if self.offline:
+            searched = self.times.join + self.times.form
         proposal, why_not = self._propose(me, view, online, now, searched)
         situation = Situation(
             nodes=online,
@@ -100,6 +104,8 @@ class Advisor:
     def _propose(
         self, me: Peer, view: NetworkView | None, nodes: int, now: int, searched: int
     ) -> tuple[Proposal | None, str]:
+        if self.offline:
+            return None, self.offline
         if view is None or me.tier >= SLOWEST or me.held is None or searched < self.times.join:
             return None, ""
         taken = {seat.account.lower() for one in view.quorums if one.state != "dissolved" for seat in one.seats}
