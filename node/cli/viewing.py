@@ -6,7 +6,8 @@ import time
 
 import typer
 
-from node.cli.session import settings_of
+from node import config
+from node.cli.context import state_of
 from node.errors import UnavailableError
 from node.modes.sources import FileSource
 from node.modes.view import NetworkView
@@ -20,7 +21,9 @@ def view_of(ctx: typer.Context) -> NetworkView:
     Raises:
         UnavailableError: no node has run from this home. DataError, DiskError: its file is unusable.
     """
-    home = settings_of(ctx).home
+    state = state_of(ctx)
+    # Not through node.cli.session, which imports the chain's client: nothing here needs it.
+    home = config.load(state.home, rpc_url=state.rpc_url).home
     view = FileSource(home).view()
     if view is None:
         raise UnavailableError(f"No node of {home} has seen a network yet.", "`ponw run` starts one.")

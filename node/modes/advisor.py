@@ -60,10 +60,11 @@ class Advisor:
     def advise(self, machine: Machine, view: NetworkView | None, nodes: int | None = None) -> Advice:
         """The mode that follows from what is known.
 
-        ``nodes``: of the network where something else than the view knows better (the chain), at least 1.
+        ``nodes``: of the network, this one included, where something else than the view knows better (the chain).
         """
         now = int(self.clock())
-        online = max(1, len(view.online()) if view else 1) if nodes is None else max(1, nodes)
+        others = [row for row in view.online() if row.account.lower() != machine.account.lower()] if view else []
+        online = 1 + len(others) if nodes is None else max(1, nodes)
         own = view.quorum_of(machine.account) if view else None
         self._since = None if own else now if self._since is None else self._since
         span = self._hold(machine, view, online)

@@ -67,7 +67,8 @@ class ModeDesk:
         view = self.source.view() if self.source else None
         known = view or self._from_chain(config, uris)
         machine = Machine(self.account, layer_us, self.memory, staked=staked, forced=self.forced)
-        nodes = max(1, len(uris), len(known.online()))
+        seen = {self.account.lower(), *(row.account.lower() for row in known.online())}
+        nodes = max(len(uris), len(seen))
         self.advice = advisor.advise(machine, known, nodes)
         self._write(known)
         choice, span = self.advice.choice, self.advice.span
