@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute bench-serve attack-dispute test-softfloat slither prove lint lock clean
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute bench-serve simulate attack-dispute test-softfloat slither prove lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -49,6 +49,10 @@ bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes b
 
 bench-serve: $(STAMPS)/package ## serving against native generation, and 200 requests at once; writes bench/results/serve.json
 	$(BIN)/python bench/serve.py
+
+N ?= 1000
+simulate: $(STAMPS)/package ## the rules of quorums on N simulated machines (N=1000); writes bench/results/simulate.json
+	$(BIN)/python -m bench.simulate --nodes $(N)
 
 attack-dispute: $(STAMPS)/package $(STAMPS)/npm ## every lie about every op kind; writes bench/results/attack-dispute.json
 	$(BIN)/python -m bench.dispute_attacks

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.simulate.machines import Spec
 from bench.simulate.run import simulate
+from economics.constants import SESSION_BATCHES_MIN
 
 RESULTS = Path("bench/results/simulate.json")
 
@@ -20,12 +21,16 @@ def main() -> None:
     parser.add_argument("--hours", type=int, default=6, help="simulated hours (default 6)")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn (default 1)")
     parser.add_argument("--own-draw", action="store_true", help="every node draws audits for itself")
+    parser.add_argument("--batches-min", type=int, default=SESSION_BATCHES_MIN, help="batches that renew a session")
     options = parser.parse_args()
     began = time.perf_counter()
-    found = simulate(Spec(options.nodes, options.hours, options.seed, own_draw=options.own_draw))
+    spec = Spec(options.nodes, options.hours, options.seed, own_draw=options.own_draw, batches_min=options.batches_min)
+    found = simulate(spec)
     found["wall_s"] = round(time.perf_counter() - began, 1)
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    known[f"{options.nodes}{' own draw' if options.own_draw else ''}"] = found
+    drawn = ", every node draws audits" if options.own_draw else ""
+    renewed = f", renewed from {options.batches_min} batches" if options.batches_min != SESSION_BATCHES_MIN else ""
+    known[f"{options.nodes} nodes{drawn}{renewed}"] = found
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=2))

@@ -11,7 +11,7 @@ from consensus.model.config import ModelConfig
 from consensus.quorum.modes import Mode
 from consensus.quorum.parts import Span
 from consensus.quorum.peers import Peer
-from economics.constants import TIER_LIMITS
+from economics.constants import SESSION_BATCHES_MIN, TIER_LIMITS
 
 GIB: Final = 1 << 30
 MODEL: Final = ModelConfig("simulated", layers=30, width=2048, heads=16, seq_len=512, batch=8, vocab=32_000)
@@ -42,6 +42,8 @@ class Spec:
     slow_seconds: int = 900
     loss_max: int = 3
     """Loss of a link is uniform up to this."""
+    batches_min: int = SESSION_BATCHES_MIN
+    """Batches that renew a session."""
     own_draw: bool = False
     """Each node draws audits for itself (``lottery.is_due``) instead of a panel of verifiers a claim."""
     model: ModelConfig = MODEL

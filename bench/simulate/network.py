@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from bench.simulate.books import Books
@@ -46,7 +46,7 @@ class Network:
 
     def __init__(self, spec: Spec) -> None:
         self.spec, self.loop, self.books = spec, Loop(), Books()
-        self.times = MAINNET_TIMES
+        self.times = replace(MAINNET_TIMES, batches_min=spec.batches_min)
         self.layout = layout_of(spec.model)
         self.machines = {machine.account: machine for machine in make_machines(spec)}
         self.draw = Random(f"life {spec.seed}")  # noqa: S311 - a simulation's, from a seed
