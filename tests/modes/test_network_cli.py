@@ -14,6 +14,7 @@ import pytest
 
 from node.errors import ExitCode
 from node.modes.view import NetworkView, NodeRow, QuorumRow, Range, SeatRow, write_view
+from node.training.snapshot import Reporter
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
@@ -111,3 +112,15 @@ def test_no_quorum_points_to_the_reason(ponw: Ponw, home: Path, view: NetworkVie
     assert "No quorum" in text
     assert "is the node running?" in text
     assert "`ponw status` says why" in text
+
+
+def test_status_says_why_a_node_is_idle(ponw: Ponw, home: Path) -> None:
+    why = "looks for a quorum to join, for 18 s more"
+    home.mkdir()
+    Reporter(home).update(mode="idle", why=why, tier=2, layer_us=23_400, holds="embedding to layer 3")
+    found = _json(ponw("status", "--format", "json"))
+    assert isinstance(found, dict)
+    assert (found["mode"], found["why"], found["tier"]) == ("idle", why, 2)
+    text = ponw("status").stdout
+    assert f"idle: {why}" in text
+    assert "T2, 23.40 ms a layer, room for embedding to layer 3" in text
