@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -55,6 +55,10 @@ bench-serve: $(STAMPS)/package ## serving against native generation, and 200 req
 
 bench-net: $(STAMPS)/package ## streams against TCP and HTTP, gossip and DHT by nodes; writes bench/results/net.json
 	$(BIN)/python -m bench.net
+
+N ?= 1000
+simulate: $(STAMPS)/package ## the rules of quorums on N simulated machines (N=1000); writes bench/results/simulate.json
+	$(BIN)/python -m bench.simulate --nodes $(N)
 
 attack-dispute: $(STAMPS)/package $(STAMPS)/npm ## every lie about every op kind; writes bench/results/attack-dispute.json
 	$(BIN)/python -m bench.dispute_attacks

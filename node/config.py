@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     )
     auto_collect: bool = Field(True, description="collect rewards at the end of each round")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="compute threads; unset uses all")
+    memory_mib: Annotated[int, Field(ge=1, le=1 << 32)] | None = Field(
+        None, description="MiB that the node gives to the model; unset uses 80% of what is available"
+    )
+    mode: Literal["solo", "pipeline", "async", "data", "verify", "inference", "idle"] | None = Field(
+        None, description="what the node does; unset lets the protocol's rules choose"
+    )
     max_isa: Literal["portable", "avx2", "avx512"] | None = Field(
         None, description="highest instruction set to use; unset uses the best that passes its self-check"
     )

@@ -28,6 +28,7 @@ def _facts(now: Snapshot) -> Table:
     for name, value in (
         ("node", f"{now.address}  {now.uri}"),
         ("mode", f"{now.mode}: {now.why}"),
+        ("machine", machine(now)),
         ("now", now.activity),
         ("round", f"{now.round} ({phase}), block {now.block}, {now.nodes} nodes"),
         ("training", f"step {now.step}/{now.steps}, loss {loss}, held-out {heldout}, {now.tokens_per_s:,.0f} tokens/s"),
@@ -38,6 +39,11 @@ def _facts(now: Snapshot) -> Table:
     ):
         facts.add_row(f"[bold]{name}[/bold]", value)
     return facts
+
+
+def machine(now: Snapshot) -> str:
+    """The measured speed and the parts that fit its memory."""
+    return f"T{now.tier}, {now.layer_us / 1000:.2f} ms a layer, room for {now.holds}" if now.tier else "not measured"
 
 
 def vocabulary(now: Snapshot) -> str:

@@ -17,6 +17,7 @@ from node.config import Settings
 from node.dispute.watcher import Watcher
 from node.errors import FundsError, PeerError, PendingError, RevertError, RpcError
 from node.logs import get_logger
+from node.modes.desk import ModeDesk
 from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
@@ -63,6 +64,7 @@ class Parts:
     fitted: Fitted
     audits: RoundAudits
     chores: Chores
+    modes: ModeDesk
     watcher: Watcher
     records: Records
     reporter: Reporter
@@ -175,6 +177,8 @@ class RoundLoop:
             self._finish(view)
             if not self._is_done():
                 chores.open_round(view)
+        elif view.phase is Phase.TRAIN and not self._p.modes.trains:
+            self._p.reporter.update(activity="not training in this mode; waiting for claims to audit")
         elif view.phase is Phase.TRAIN:
             self._train(view)
         elif view.phase is Phase.WINDOW:
@@ -361,9 +365,8 @@ class RoundLoop:
         return self._start[1]
 
     def _report(self, view: RoundView) -> None:
-        nodes = max(1, len(view.uris))
-        mode = "solo" if nodes == 1 else "async"
-        why = "no other node has announced itself" if nodes == 1 else f"{nodes} nodes, no quorum to join yet"
+        shop = self._p.workshop
+        standing = self._p.modes.look(shop.engine, shop.config, view.uris)
         ends = {
             Phase.TRAIN: view.info.claim_deadline,
             Phase.WINDOW: view.info.claim_deadline + self._parameters.window,
@@ -371,13 +374,11 @@ class RoundLoop:
         }
         changed = view.number != self._p.reporter.now.round
         self._p.reporter.update(
-            mode=mode,
-            why=why,
+            **standing,
             block=view.block.number,
             round=view.number,
             phase=view.phase.name.lower(),
             phase_ends=ends.get(view.phase, 0),
-            nodes=nodes,
             step=0 if changed else self._p.reporter.now.step,
             claims=self._p.records.rows(),
         )

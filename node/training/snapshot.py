@@ -43,6 +43,9 @@ class Snapshot(BaseModel):
     kernel: str = ""
     mode: str = "idle"
     why: str = ""
+    tier: int = 0
+    layer_us: int = 0
+    holds: str = ""
     activity: str = "starting"
     block: int = 0
     round: int = 0

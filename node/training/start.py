@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from consensus.quorum.modes import Mode
 from node.artefacts.layout import ARTEFACTS_NAME
 from node.artefacts.server import create_app
 from node.artefacts.serving import serve_in_thread
@@ -17,6 +18,8 @@ from node.dispute.cases import Cases
 from node.dispute.watcher import Watcher
 from node.errors import FundsError
 from node.genesis import workshop
+from node.modes.desk import ModeDesk
+from node.modes.memory import usable_memory
 from node.paths import private_folder
 from node.storage.store import Store
 from node.training.audits import RoundAudits
@@ -90,6 +93,13 @@ def assembled(
             fitted=fitted,
             audits=RoundAudits(contracts, store, fitted.tools, settings.audit_share_bps),
             chores=Chores(contracts, clock),
+            modes=ModeDesk(
+                home=home,
+                account=address,
+                memory=usable_memory(settings.memory_mib),
+                forced=None if settings.mode is None else Mode(settings.mode),
+                clock=clock,
+            ),
             watcher=Watcher(contracts, store, cases, artefacts, first_block),
             records=Records(contracts, store),
             reporter=reporter,

@@ -115,7 +115,22 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         *(("devnet", verb) for verb in ("up", "down")),
         *(("stake", verb) for verb in ("add", "thaw", "withdraw", "status")),
         *(("rewards", verb) for verb in ("list", "claim")),
-        *((verb,) for verb in ("deploy", "run", "status", "kernels", "program", "serve", "infer", "price")),
+        *(
+            (verb,)
+            for verb in (
+                "deploy",
+                "run",
+                "status",
+                "network",
+                "quorum",
+                "layers",
+                "kernels",
+                "program",
+                "serve",
+                "infer",
+                "price",
+            )
+        ),
         *(("vocab", verb) for verb in ("propose", "amend", "check", "list", "show", "vote", "queue", "activate")),
         *(("vocab", verb) for verb in ("release", "rollback")),
         *(("escrow", verb) for verb in ("deposit", "withdraw", "status", "requests", "cancel", "refund", "collect")),
@@ -356,9 +371,7 @@ def test_deploy_refuses_to_replace_a_network(ponw: Ponw, home: Path) -> None:
     assert (home / "contracts.json").read_text() == "{}"
 
 
-def test_deploy_a_network_from_the_wallet(
-    ponw: Ponw, home: Path, network: Network, password_file: Path
-) -> None:
+def test_deploy_a_network_from_the_wallet(ponw: Ponw, home: Path, network: Network, password_file: Path) -> None:
     from node.chain.deployment import Deployment
 
     config.save(home, rpc_url=network.running.rpc_url, preset="tiny")

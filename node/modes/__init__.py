@@ -1,0 +1,1 @@
+"""What this machine can do, what the network needs, and the mode that follows."""

@@ -1,0 +1,149 @@
+"""Rules, this machine and the network put together: the mode of this node and why, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from consensus.quorum.capacity import Layout, choose_span
+from consensus.quorum.formation import Terms, propose
+from consensus.quorum.modes import Choice, Mode, Situation, choose
+from consensus.quorum.parts import Span
+from consensus.quorum.peers import Peer
+from consensus.quorum.proposal import Proposal, Seat
+from consensus.quorum.replacement import substitute
+from consensus.quorum.tiers import SLOWEST
+from economics.networks import MAINNET_TIMES, QuorumTimes
+from node.modes.view import NetworkView, NodeRow, QuorumRow
+
+KEPT = frozenset({Mode.VERIFY.value, Mode.DATA.value, Mode.INFERENCE.value})
+"""Modes whose nodes are not asked for a seat."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this node is and has."""
+
+    account: str
+    layer_us: int
+    memory: int
+    link_us: int = 0
+    shards: int = 0
+    storage: int = 0
+    shard_bytes: int = 1
+    staked: bool = True
+    forced: Mode | None = None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The choice, the parts to hold, and a proposal where the choice is to form a quorum."""
+
+    choice: Choice
+    span: Span | None
+    proposal: Proposal | None = None
+
+
+@dataclass
+class Advisor:
+    """Remembers since when the node has looked for a quorum; all else is the rules'. ``clock`` in Unix seconds."""
+
+    layout: Layout
+    clock: Callable[[], float]
+    times: QuorumTimes = MAINNET_TIMES
+    held: Span | None = None
+    """The parts that this node holds; chosen at the first advice, and again when they are no longer of the model."""
+    offline: str = ""
+    """Why there is no quorum to look for, in words; "" where there may be."""
+    _since: int | None = field(default=None, repr=False)
+
+    def advise(self, machine: Machine, view: NetworkView | None, nodes: int | None = None) -> Advice:
+        """The mode that follows from what is known.
+
+        ``nodes``: of the network, this one included, where something else than the view knows better (the chain).
+        """
+        now = int(self.clock())
+        others = [row for row in view.online() if row.account.lower() != machine.account.lower()] if view else []
+        online = 1 + len(others) if nodes is None else max(1, nodes)
+        own = view.quorum_of(machine.account) if view else None
+        self._since = None if own else now if self._since is None else self._since
+        span = self._hold(machine, view, online)
+        me = Peer(bytes.fromhex(machine.account[2:]), machine.layer_us, machine.link_us, span, machine.memory)
+        searched = 0 if self._since is None else now - self._since
+        if self.offline:
+            searched = self.times.join + self.times.form
+        proposal, why_not = self._propose(me, view, online, now, searched)
+        situation = Situation(
+            nodes=online,
+            tier=me.tier,
+            layer_us=me.layer_us,
+            holds=span is not None,
+            staked=machine.staked,
+            forced=machine.forced,
+            in_quorum=_named(own),
+            joinable=_named(self._open_seat(me, view)),
+            formable=proposal is not None,
+            why_not=why_not,
+            searched=searched,
+            shards=machine.shards,
+            storage=machine.storage,
+            shard_bytes=machine.shard_bytes,
+            verifiers=_others(view, machine, Mode.VERIFY),
+            providers=_others(view, machine, Mode.DATA),
+            times=self.times,
+        )
+        return Advice(choose(situation), span, proposal)
+
+    def _hold(self, machine: Machine, view: NetworkView | None, nodes: int) -> Span | None:
+        fits = self.held is not None and self.held.stop <= self.layout.parts
+        if not fits or self.held is None or self.layout.bytes_of(self.held) > machine.memory:
+            counts = view.counts(without=machine.account) if view else [0] * self.layout.parts
+            account = bytes.fromhex(machine.account[2:])
+            self.held = choose_span(self.layout, machine.memory, counts, nodes, account)
+        return self.held
+
+    def _propose(
+        self, me: Peer, view: NetworkView | None, nodes: int, now: int, searched: int
+    ) -> tuple[Proposal | None, str]:
+        if self.offline:
+            return None, self.offline
+        if view is None or me.tier >= SLOWEST or me.held is None or searched < self.times.join:
+            return None, ""
+        taken = {seat.account.lower() for one in view.quorums if one.state != "dissolved" for seat in one.seats}
+        rows = [n for n in view.online() if n.layer_us and n.mode not in KEPT and n.account.lower() not in taken]
+        terms = Terms(now, nodes, view.arch_version, view.vocab_version, self.times)
+        found = propose(me, [row.peer for row in rows], self.layout, terms)
+        return (found, "") if isinstance(found, Proposal) else (None, found.why_not)
+
+    def _open_seat(self, me: Peer, view: NetworkView | None) -> QuorumRow | None:
+        """A running quorum one of whose members is gone, and whose seat this node could take."""
+        rows: dict[str, NodeRow] = {row.account.lower(): row for row in view.nodes} if view else {}
+        for one in view.quorums if view else ():
+            if one.state not in {"active", "renewing"}:
+                continue
+            seats = seats_of(one)
+            peers = {seat.account: rows[_hex(seat.account)].peer for seat in seats if _hex(seat.account) in rows}
+            for seat in seats:
+                row = rows.get(_hex(seat.account))
+                gone = row is None or row.presence != "online"
+                if gone and substitute(seats, seat.account, peers, [me], self.layout) is not None:
+                    return one
+        return None
+
+
+def seats_of(row: QuorumRow) -> tuple[Seat, ...]:
+    """A quorum's seats as the rules take them."""
+    return tuple(Seat(bytes.fromhex(seat.account[2:]), seat.parts.span) for seat in row.seats)
+
+
+def _named(row: QuorumRow | None) -> str:
+    return "" if row is None else f"quorum {row.id[:10]}"
+
+
+def _hex(account: bytes) -> str:
+    return "0x" + account.hex()
+
+
+def _others(view: NetworkView | None, machine: Machine, mode: Mode) -> int:
+    rows = view.online() if view else []
+    return sum(row.mode == mode.value and row.account.lower() != machine.account.lower() for row in rows)
