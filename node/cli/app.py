@@ -26,6 +26,7 @@ COMMANDS = (
     LazyCommand("vocab", "node.cli.vocab", "The vocabulary by vote: propose, check, vote, activate, rollback."),
     LazyCommand("run", "node.cli.run", "Run the node: train, claim, audit, be paid."),
     LazyCommand("status", "node.cli.status", "What the node does and why; --watch follows it."),
+    LazyCommand("peers", "node.cli.peers", "Who the node is connected to, and whom it refuses and why."),
     LazyCommand("audit", "node.cli.audit", "Recompute any claim and say where it is first wrong."),
     LazyCommand("dispute", "node.cli.dispute", "Disputes before the judge: list, show, play."),
     LazyCommand("rewards", "node.cli.rewards", "What was earned: list, claim."),

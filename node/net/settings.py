@@ -10,6 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from economics.constants import MIN_STAKE
 from node.errors import ConfigError
 
+FOLDER = "net"
+
+
+def control_socket(home: Path) -> Path:
+    """The control socket of the peer process of a home folder."""
+    return home / FOLDER / "control.sock"
+
 
 class StakeSource(BaseModel):
     """Where stakes are read: a chain (`rpc_url` and the staking contract), else a `file`, else nobody is staked."""
@@ -41,12 +48,12 @@ class NetSettings(BaseModel):
     @property
     def folder(self) -> Path:
         """Key, sockets and lists of the peer network."""
-        return self.home / "net"
+        return self.home / FOLDER
 
     @property
     def control(self) -> Path:
         """The control socket."""
-        return self.folder / "control.sock"
+        return control_socket(self.home)
 
     @classmethod
     def read(cls, line: str | bytes) -> NetSettings:

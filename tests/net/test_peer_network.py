@@ -139,23 +139,22 @@ def test_stream_carries_20_mib_both_ways(three: Three) -> None:
 
 
 def test_cut_stream_is_told_from_a_finished_one(three: Three) -> None:
-    with three.a.listen("/ponw/test-cut/1") as listener:
-        with three.b.dial(three.a.me, "/ponw/test-cut/1") as stream:
-            peer, taken = listener.accept(30)
-            assert peer == three.b.me
-            stream.sendall(b"unread")
-            taken.sendall(b"some")
-            assert stream.recv(4) == b"some"
-            taken.recv(1)
-            taken.close()  # with bytes unread and no end said
-            with pytest.raises(ConnectionResetError):
-                stream.recv(1)
+    with three.a.listen("/ponw/test-cut/1") as listener, three.b.dial(three.a.me, "/ponw/test-cut/1") as stream:
+        peer, taken = listener.accept(30)
+        assert peer == three.b.me
+        stream.sendall(b"unread")
+        taken.sendall(b"some")
+        assert stream.recv(4) == b"some"
+        taken.recv(1)
+        taken.close()  # with bytes unread and no end said
+        with pytest.raises(ConnectionResetError):
+            stream.recv(1)
 
 
 def test_slow_reader_holds_the_writer_back(three: Three) -> None:
     with three.a.listen("/ponw/test-slow/1") as listener, three.b.dial(three.a.me, "/ponw/test-slow/1") as stream:
         _, taken = listener.accept(30)
-        stream.setblocking(False)  # noqa: FBT003
+        stream.setblocking(False)
         accepted, chunk = 0, b"x" * MIB
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < 7:  # longer than the library's own limit of 5 s
@@ -163,7 +162,7 @@ def test_slow_reader_holds_the_writer_back(three: Three) -> None:
                 accepted += stream.send(chunk)
                 quiet_since = time.monotonic()
         assert accepted < 64 * MIB
-        stream.setblocking(True)  # noqa: FBT003
+        stream.setblocking(True)
         stream.shutdown(socket.SHUT_WR)
         with taken:
             assert sum(iter(lambda: len(taken.recv(MIB)), 0)) == accepted
@@ -204,9 +203,9 @@ def test_other_network_is_refused_with_the_reason(three: Three) -> None:
 
 
 def test_denied_host_cannot_connect(three: Three) -> None:
-    with Network.start(settings(three.folder, "d", deny=["127.0.0.0/8"]), Signer(2)) as denied:
-        with pytest.raises(PeerLostError):
-            denied.connect(three.a.addresses()[0], 5)
+    closed = settings(three.folder, "d", deny=["127.0.0.0/8"])
+    with Network.start(closed, Signer(2)) as denied, pytest.raises(PeerLostError):
+        denied.connect(three.a.addresses()[0], 5)
 
 
 def test_killed_process_is_restarted_and_peers_return(three: Three) -> None:

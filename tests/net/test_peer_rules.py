@@ -76,7 +76,9 @@ def test_no_junk_is_a_binding(signature: bytes, account: bytes) -> None:
 def test_offences_add_up_to_a_ban_that_ends() -> None:
     ledger = Ledger()
     needed = -(-SCORE_BAN // Offence.MALFORMED)
-    assert [ledger.charge("p", Offence.MALFORMED, "junk", NOW) for _ in range(needed)] == [False] * (needed - 1) + [True]
+    assert [ledger.charge("p", Offence.MALFORMED, "junk", NOW) for _ in range(needed)] == [False] * (needed - 1) + [
+        True
+    ]
     assert ledger.banned("p", NOW + BAN_SECONDS - 1) == "junk"
     assert ledger.score("p", NOW) == -SCORE_BAN
     assert ledger.banned("p", NOW + BAN_SECONDS) is None
