@@ -124,19 +124,23 @@ class Handshake:
         self._admit(member, answer.hello)
         return member
 
-    async def answer(self, stream: INetStream) -> None:
-        """The stream handler of the other side; raises NetworkError where it has refused."""
+    async def answer(self, stream: INetStream, refused: Callable[[str, NetworkError], None]) -> bool:
+        """The other side's part: whether the peer is admitted. `refused` is told at once why not; the peer then gets two
+        seconds to read the reason.
+        """
         peer = name_of(stream.muxed_conn.peer_id)
         try:
             with trio.fail_after(HELLO_SECONDS):
                 hello = parse(Hello, await read_frame(stream, HELLO_BYTES))
             member = await self._check(peer, hello)
+            self._admit(member, hello)
         except NetworkError as error:
+            refused(peer, error)
             await self._refuse(stream, error)
-            raise
-        self._admit(member, hello)
+            return False
         await write_frame(stream, HelloAnswer(hello=self.hello()))
         await stream.close()
+        return True
 
     async def _refuse(self, stream: INetStream, error: NetworkError) -> None:
         try:

@@ -242,15 +242,16 @@ class PeerHost:
 
     async def _answer_hello(self, stream: Any) -> None:
         peer = name_of(stream.muxed_conn.peer_id)
-        try:
-            await self.handshake.answer(stream)
-        except NetworkError as error:
-            self.members.refuse(peer, Refusal(code=error.code, reason=f"We refuse it: {error.message}"))
-            self.members.leave(peer)
-            self.book.refused(peer, trio.current_time())
+        if await self.handshake.answer(stream, self._refuses):
+            self.book.reached(peer)
+        else:
             self.drop(peer)
-            raise
-        self.book.reached(peer)
+
+    def _refuses(self, peer: str, error: NetworkError) -> None:
+        self.watch.charge_error(peer, error)
+        self.members.leave(peer)
+        self.members.refuse(peer, Refusal(code=error.code, reason=f"We refuse it: {error.message}"))
+        self.book.refused(peer, trio.current_time())
 
     def disconnected(self, peer: str) -> None:
         """A connection is gone; with the last one the member leaves."""

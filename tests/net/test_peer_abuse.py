@@ -91,7 +91,7 @@ async def attacker(address: str, seed: bytes) -> Any:
 
     host = new_host(key_pair=create_new_key_pair(seed))
     info = info_from_p2p_addr(Multiaddr(address))
-    async with host.run([]):
+    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
         yield Attacker(seed, host, info)
 
 
