@@ -125,8 +125,9 @@ class Handshake:
         return member
 
     async def answer(self, stream: INetStream, refused: Callable[[str, NetworkError], None]) -> bool:
-        """The other side's part: whether the peer is admitted. `refused` is told at once why not; the peer then gets two
-        seconds to read the reason.
+        """The other side's part: whether the peer is admitted.
+
+        `refused` is told at once why not; the peer then gets two seconds to read the reason.
         """
         peer = name_of(stream.muxed_conn.peer_id)
         try:
