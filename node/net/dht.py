@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import trio
 from libp2p.abc import INetStream
@@ -16,6 +16,7 @@ from libp2p.records.validator import NamespacedValidator, Validator
 from node.errors import PonwError
 from node.net.errors import NetworkError, malformed
 from node.net.guard import Watch, name_of
+from node.net.kadwatch import WatchedStream
 from node.net.limits import RECORD_BYTES, RECORD_KEY_BYTES, RECORD_SWEEP_SECONDS
 from node.net.score import Offence
 from node.net.wire.common_pb2 import Refusal
@@ -94,7 +95,10 @@ class Records:
 
     async def _serve(self, stream: INetStream) -> None:
         _writer.set(name_of(stream.muxed_conn.peer_id))
-        await self.node.handle_stream(stream)
+        watched = WatchedStream(stream)
+        await self.node.handle_stream(cast("INetStream", watched))
+        if error := watched.junk():
+            raise error
 
     async def put(self, key: bytes, value: bytes) -> None:
         """Store a record here and at the closest peers.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import trio
 from libp2p.abc import INetStream
+from libp2p.io.exceptions import MessageTooLarge
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
@@ -101,9 +102,10 @@ class GuardedPubsub(Pubsub):
         peer = stream.muxed_conn.peer_id
         try:
             await self.continuously_read_stream(stream)
-        except GONE as error:
-            log.debug("gossip of %s ended: %s", peer, error)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, GONE) and not isinstance(error, MessageTooLarge):
+                log.debug("gossip of %s ended: %s", peer, error)
+                return
             self.drop(name_of(peer))
             raise
         finally:
