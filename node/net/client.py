@@ -35,7 +35,7 @@ __all__ = ["Control", "Listener", "Network", "PeerInfo", "PeerStream"]
 
 KEY_NAME: Final = "hot.key"
 ERRORS_NAME: Final = "process.err"
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 15.0
 REVIEW_SECONDS: Final = 60.0
 """Between two looks at the binding's expiry."""

@@ -217,12 +217,15 @@ class PeerHost:
 
     async def connected(self, peer: str, outbound: bool) -> None:
         """A connection is there: greet, or wait to be greeted."""
+        if not outbound:
+            # A hello that is refused closes the connection itself, once the reason is read.
+            await trio.sleep(HELLO_SECONDS + 2)
+            if peer not in self.members.admitted:
+                self.drop(peer)
+            return
         try:
-            if outbound:
-                stream = await self.host.new_stream(ID.from_base58(peer), [TProtocol(HELLO_PROTOCOL)])
-                await self.handshake.greet(stream)
-            elif await self.members.wait_for(peer, HELLO_SECONDS + 2) is None:
-                raise PeerLostError("It did not say hello.")
+            stream = await self.host.new_stream(ID.from_base58(peer), [TProtocol(HELLO_PROTOCOL)])
+            await self.handshake.greet(stream)
         except (*GONE, trio.TooSlowError, NetworkError) as error:
             self._not_admitted(peer, error)
             return
@@ -243,7 +246,7 @@ class PeerHost:
     async def _answer_hello(self, stream: Any) -> None:
         peer = name_of(stream.muxed_conn.peer_id)
         if await self.handshake.answer(stream, self._refuses):
-            self.book.reached(peer)
+            await self._admitted(peer)
         else:
             self.drop(peer)
 

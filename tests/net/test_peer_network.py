@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +21,11 @@ import pytest
 from node.net.client import Network
 from node.net.errors import NetworkDownError, NetworkError, PeerLostError
 from node.net.identity import hot_key
+from node.net.joining import Beats
 from node.net.plain import signed
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.gossip_pb2 import Heartbeat
+from node.training.snapshot import Snapshot
 from tests.net.peer_nodes import OTHER_NETWORK, Signer, ids, settings, stake_file, until
 
 pytestmark = pytest.mark.process
@@ -200,6 +205,30 @@ def test_other_network_is_refused_with_the_reason(three: Three) -> None:
         assert other.peers() == []
         refused = {peer.id: peer.reason for peer in three.a.known() if peer.state == "refused"}
         assert "cdcdcdcdcdcdcdcd" in refused[other.me]
+
+
+def test_ponw_peers_lists_them(three: Three) -> None:
+    until(lambda: len(ids(three.a)) == 2)
+    command = [sys.executable, "-m", "node.cli.app", "--home", str(three.folder / "a"), "peers", "--all"]
+    shown = json.loads(subprocess.run([*command, "--format", "json"], check=True, capture_output=True).stdout)
+    assert shown["me"] == three.a.me
+    rows = {row["id"]: row for row in shown["peers"]}
+    assert rows[three.b.me]["account"] == Signer(2).address
+    assert {row["state"] for row in rows.values()} >= {"connected", "refused"}
+    assert three.b.me in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_heartbeats_of_a_running_node(three: Three) -> None:
+    until(lambda: three.c.me in ids(three.a))
+    with three.c.subscribe("heartbeats", timeout=40) as messages:
+        beats = Beats(three.a, 0.2)
+        beats.update(Snapshot(mode="solo", round=7, step=3))
+        peer, body = next(messages)
+        while Heartbeat.FromString(body).mode != "solo":
+            peer, body = next(messages)
+        beats.close()
+    beat = Heartbeat.FromString(body)
+    assert (peer, beat.round, beat.step) == (three.a.me, 7, 3)
 
 
 def test_denied_host_cannot_connect(three: Three) -> None:
