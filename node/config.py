@@ -68,6 +68,13 @@ class Settings(BaseSettings):
     devnet_block_time: Annotated[int, Field(ge=0, le=3600)] = Field(
         1, description="seconds a block on the development chain; 0 mines each transaction at once"
     )
+    p2p: bool = Field(False, description="whether `ponw run` joins the peer network")
+    p2p_host: str = Field("127.0.0.1", description="address the peer process listens on; 0.0.0.0 for all")
+    p2p_port: Port = Field(0, description="its TCP port; 0 picks a free one at each start")
+    p2p_announce: str = Field("", description="addresses that peers are told, by commas; empty tells where it listens")
+    p2p_bootstrap: str = Field("", description="peers to start from, by commas: /ip4/HOST/tcp/PORT/p2p/PEER")
+    p2p_deny: str = Field("", description="IP addresses and networks that may not connect, by commas")
+    p2p_mdns: bool = Field(False, description="find peers on the LAN by multicast DNS")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event to log")
     log_json: bool = Field(False, description="JSON lines instead of text")
 

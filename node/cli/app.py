@@ -29,6 +29,7 @@ COMMANDS = (
     LazyCommand("network", "node.cli.network", "Nodes of the network by mode and tier."),
     LazyCommand("quorum", "node.cli.quorum", "Quorums: members, parts, sessions."),
     LazyCommand("layers", "node.cli.layers", "Who holds which part of the model, and what is scarce."),
+    LazyCommand("peers", "node.cli.peers", "Who the node is connected to, and whom it refuses and why."),
     LazyCommand("audit", "node.cli.audit", "Recompute any claim and say where it is first wrong."),
     LazyCommand("dispute", "node.cli.dispute", "Disputes before the judge: list, show, play."),
     LazyCommand("rewards", "node.cli.rewards", "What was earned: list, claim."),

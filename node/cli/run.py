@@ -45,14 +45,16 @@ def run(
 
         ponw run --yes --rounds 2 --plain --password-file password.txt
     """
+    from node.net.joining import joined  # noqa: PLC0415 - protobuf only where it is used
     from node.training.start import assembled  # noqa: PLC0415 - torch takes seconds to import
 
     stop = threading.Event()
     with (
         _network(settings_of(ctx), password_file, yes) as (settings, contracts, first),
         _stopping(stop),
-        _display(plain) as listen,
-        assembled(settings, contracts, first, stop, listen) as loop,
+        _display(plain) as show,
+        joined(settings, contracts) as beat,
+        assembled(settings, contracts, first, stop, _both(show, beat)) as loop,
     ):
         loop.run(rounds)
     typer.echo("Stopped; everything is saved.", err=True)
@@ -69,6 +71,14 @@ def _network(settings: Settings, password_file: Path | None, yes: bool) -> Itera
 
     with embedded_network(settings) as network:
         yield network
+
+
+def _both(one: Callable[[Snapshot], None], other: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
+    def listen(now: Snapshot) -> None:
+        one(now)
+        other(now)
+
+    return listen
 
 
 @contextmanager
