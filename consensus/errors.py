@@ -40,3 +40,7 @@ class InferenceError(ConsensusError):
 
 class VocabularyError(ConsensusError):
     """Merges that make no vocabulary, or a change of it that does not hold together."""
+
+
+class PipelineError(ConsensusError):
+    """Stages that do not make up the model, or work handed to a stage out of its order."""
