@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute bench-serve attack-dispute test-softfloat slither prove lint lock clean
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute bench-pipeline bench-serve attack-dispute test-softfloat slither prove lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -46,6 +46,9 @@ bench-exact: $(STAMPS)/package ## exact against native training; writes bench/re
 
 bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes bench/results/dispute.json
 	$(BIN)/python -m bench.dispute
+
+bench-pipeline: $(STAMPS)/package ## 2, 3 and 4 stages against one process; writes bench/results/pipeline.json
+	$(BIN)/python -m bench.pipeline
 
 bench-serve: $(STAMPS)/package ## serving against native generation, and 200 requests at once; writes bench/results/serve.json
 	$(BIN)/python bench/serve.py
