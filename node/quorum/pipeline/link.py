@@ -105,9 +105,8 @@ class Link:
         with self._changed:
             return self._pop(kind)
 
-    def close(self, refusal: Refusal | None = None) -> None:
-        """Send what is queued, and `refusal` last, hang up, and wait for both threads; at most about three times
-        `Timeouts.close`. A second call does nothing."""
+    def end(self, refusal: Refusal | None = None) -> None:
+        """Send nothing more but what is queued, and `refusal` last. Does not wait; a second call does nothing."""
         with self._changed:
             if self._closing:
                 return
@@ -115,6 +114,10 @@ class Link:
                 self._outbox.append(encode(PipelineFrame(versions=self._expected.versions, refusal=refusal)))
             self._closing = True
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """End, wait for both threads and the neighbour's own end, and hang up: at most twice `Timeouts.close`."""
+        self.end()
         self._writer.join(self._timeouts.close)
         self._reader.join(self._timeouts.close)
         self._hang_up(socket.SHUT_RDWR)

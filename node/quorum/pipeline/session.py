@@ -60,9 +60,11 @@ class Ends:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         refusal = None if error is None else _refusal(error)
-        for link in (self.left, self.right):
-            if link is not None:
-                link.close(refusal)
+        links = [link for link in (self.left, self.right) if link is not None]
+        for link in links:
+            link.end(refusal)
+        for link in links:
+            link.close()
 
 
 @dataclass(frozen=True)
