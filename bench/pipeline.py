@@ -118,13 +118,15 @@ def pipeline(config: ModelConfig, base: Group, folder: Path, stages: int, trace:
     layers = tuple(stage.count for stage in split(config, stages))
     threads = max(1, base.threads // stages)
     reports = run(Group(layers, base.steps, base.kernel, base.data, folder, threads, base.preset))
-    return {
+    found = {
         "layers": layers,
         "threads": threads,
         "root_equal": all(traces_equal(report, trace) for report in reports),
         **rates(config, reports),
         "sent_bytes_a_step": [round(report["sent"] / base.steps) for report in reports],
     }
+    say(f"{stages} stages: root equal: {found['root_equal']}, {found['tokens_per_s']:,.0f} tokens/s")
+    return found
 
 
 def one_speed(config: ModelConfig, base: Group, threads: int, steps: int) -> float:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from consensus.arithmetic import set_threads
 
-@pytest.fixture
+
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """Members share the cores."""
+    """Members share the cores: one thread each."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    set_threads(1)
     yield
-    torch.set_num_threads(before)
+    set_threads(before)

@@ -18,6 +18,7 @@ from consensus.model.config import ModelConfig
 from consensus.model.init import init_weights
 from consensus.pipeline.boundary import StageRecord
 from consensus.pipeline.stages import by_counts
+from consensus.training.step import TrainState
 from node.net.wire.common_pb2 import Versions
 from node.quorum.pipeline.handshake import Terms
 from node.quorum.pipeline.link import Timeouts
@@ -57,6 +58,7 @@ class Seat:
     terms: Terms
     recorded: int = 0
     tamper: Callable[[Member], None] = lambda member: None
+    after: Callable[[Member, TrainState], None] = lambda member, state: None
     versions: Versions = field(default_factory=lambda: VERSIONS)
     leaves: list[StepLeaf] = field(default_factory=list)
     records: list[StageRecord] = field(default_factory=list)
@@ -71,7 +73,12 @@ class Seat:
                 member = Member(self.place, fresh_engine(), ends.left, ends.right, self.terms.round, self.leaves.append)
                 self.tamper(member)
                 session = Session(member, ends, Plan(self.terms, lambda: weights, batch), store, TIMEOUTS.hello)
-                session.run(self.recorded, lambda state, record: self.records.append(record))
+
+                def on_step(state: TrainState, record: StageRecord) -> None:
+                    self.records.append(record)
+                    self.after(member, state)
+
+                session.run(self.recorded, on_step)
         except Exception as error:  # noqa: BLE001 - the tests look at each of them
             self.error = error
 

@@ -12,6 +12,7 @@ from pipeline_seats import MINI, Seat, batch, fresh_engine, run_all, seats
 
 from consensus.commitments.tensors import state_root
 from consensus.errors import DivergedError
+from consensus.model.evaluate import mean_loss
 from consensus.model.init import init_weights
 from consensus.pipeline.boundary import Fault, StageRecord, find_fault, recompute
 from consensus.pipeline.compute import StageTrainer
@@ -22,7 +23,6 @@ from node.quorum.pipeline.errors import BoundaryHashError, FrameError, OtherSess
 from node.quorum.pipeline.handshake import Terms
 from node.quorum.pipeline.member import Member
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 STAGES = by_counts(MINI, (1, 1, 1))
 
 
@@ -78,6 +78,28 @@ def test_an_honest_quorum_agrees_with_one_process_and_every_member_knows_every_l
         assert [seat.leaves[step].state_root for seat in group] == [root] * 3
         assert find_fault(right, said(group, step)) is None
         assert group[0].records[step].right == group[1].records[step].left
+
+
+@pytest.mark.parametrize("windows", [1, 8, 11])
+def test_the_held_out_loss_through_a_quorum_is_that_of_one_process(tmp_path: Path, windows: int) -> None:
+    """Also of a number of windows that is no whole number of micro-batches; training goes on after it."""
+    text = batch(1000)[:windows]
+    found: list[list[float | None]] = [[], [], []]
+    group = seats(tmp_path, steps=2)
+    for seat, losses in zip(group, found, strict=True):
+        given = windows if seat.at == 1 else text
+        seat.after = lambda member, state, given=given, losses=losses: losses.append(  # type: ignore[misc]
+            member.evaluate(state, given)
+        )
+    run_all(group)
+    assert [seat.error for seat in group] == [None] * 3
+    whole, kernel = TrainState.start(init_weights(MINI, b"seed")), fresh_engine()
+    trainer, right = Trainer(MINI, kernel), []
+    for step in range(2):
+        trainer.step(whole, batch(step))
+        right.append(mean_loss(kernel, MINI, whole.weights, text))
+    assert found == [[None, None], [None, None], right]
+    assert group[2].leaves[1].state_root == state_root(whole.weights, whole.m, whole.v)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pipeline_seats import fresh_engine
 
 from bench.pipeline_group import Group, finish, run, start
 from bench.pipeline_worker import NODE, RANDOMNESS, SEED
-from consensus.arithmetic import choose_engine
 from consensus.arithmetic.choice import candidates
 from consensus.commitments.batch import batch_root
 from consensus.commitments.tensors import state_root
@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(data: Path) -> Trace:
     """The trace of one process."""
-    trainer, dataset = Trainer(TINY, choose_engine()), Dataset.open(data)
+    trainer, dataset = Trainer(TINY, fresh_engine()), Dataset.open(data)
     state, trace = TrainState.start(init_weights(TINY, SEED)), Trace()
     for step in range(STEPS):
         tokens = draw_batch(TINY, dataset, RANDOMNESS, NODE, step)
