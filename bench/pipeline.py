@@ -13,7 +13,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -60,10 +59,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60_000_000, help="bytes a member of the limited quorum may use")
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
-    set_threads(cores)
-    engine, config = choose_engine(clock=time.perf_counter), PRESETS[options.preset]
-    kernel = _candidate(engine)
     set_threads(1)  # any number gives the same trace; where others use the machine, one is fastest
+    engine, config = choose_engine(), PRESETS[options.preset]
+    kernel = _candidate(engine)
     say(f"kernel: {engine.name}, cores: {cores}, load: {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -79,18 +77,22 @@ def main() -> None:
         for stages, figures in found.items():
             figures["ratio_to_one"] = figures["tokens_per_s"] / max(one.values())
             say(f"{stages} stages: {_line(figures)}")
-        memory = limited(config, base, folder, options.limit, (trace, heldout))
-    results = {
-        "preset": config.name,
-        "steps": options.steps,
-        "kernel": engine.name,
-        "cores": cores,
-        "load": list(os.getloadavg()),
-        "boundary_bytes": boundary_bytes(config),
-        "one_tokens_per_s": {str(n): rate for n, rate in one.items()},
-        "stages": found,
-        "memory": memory,
-    }
+        results: dict[str, Any] = {
+            "preset": config.name,
+            "steps": options.steps,
+            "kernel": engine.name,
+            "cores": cores,
+            "load": list(os.getloadavg()),
+            "boundary_bytes": boundary_bytes(config),
+            "one_tokens_per_s": {str(n): rate for n, rate in one.items()},
+            "stages": found,
+        }
+        save(results)
+        save(results | {"memory": limited(config, base, folder, options.limit, (trace, heldout))})
+
+
+def save(results: dict[str, Any]) -> None:
+    """Write what is known so far."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     say(f"written to {RESULTS}")
