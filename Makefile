@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -49,6 +49,9 @@ bench-exact: $(STAMPS)/package ## exact against native training; writes bench/re
 
 bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes bench/results/dispute.json
 	$(BIN)/python -m bench.dispute
+
+bench-pipeline: $(STAMPS)/package ## 2, 3 and 4 stages against one process; writes bench/results/pipeline.json
+	$(BIN)/python -m bench.pipeline
 
 bench-serve: $(STAMPS)/package ## serving against native generation, and 200 requests at once; writes bench/results/serve.json
 	$(BIN)/python bench/serve.py

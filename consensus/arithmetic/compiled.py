@@ -41,6 +41,10 @@ class _Arena:
         self._needed = 0
         self._spill: list[Tensor] = []
 
+    @property
+    def used_bytes(self) -> int:
+        return 4 * self._needed
+
     def rewind(self) -> None:
         if self._needed > self._buffer.numel():
             self._buffer = torch.empty(self._needed, dtype=torch.int32)
@@ -78,6 +82,7 @@ class Compiled:
 
     def __init__(self, library: Library) -> None:
         self.name = f"compiled-{library.isa}"
+        self._library = library
         self._c = library.calls
         self._arena = _Arena()
         self._weights: dict[str, _Weight] = {}
@@ -85,6 +90,12 @@ class Compiled:
 
     def begin(self) -> None:
         self._arena.rewind()
+
+    def lane(self) -> "Compiled":
+        return Compiled(self._library)
+
+    def held_bytes(self) -> int:
+        return self._arena.used_bytes
 
     def _floats(self, *shape: int) -> Tensor:
         count = 1
