@@ -67,8 +67,11 @@ class Trainer:
         return round32(round32(total) * round32(1.0 / (config.tokens_per_step * 65536.0)))
 
     def _update(self, state: TrainState) -> None:
-        constants = self.optimizer.constants(state.step)
+        old = self.optimizer.constants(state.step)
+        young = self.optimizer.constants(state.step, self.config.age + state.step)
+        names = self.config.young_names()
         for name, w in state.weights.items():
+            constants = young if name in names else old
             if not self.engine.adamw(w, state.m[name], state.v[name], self._grads[name], constants):
                 raise DivergedError(f"{name} left the finite range at step {state.step}")
         state.step += 1
