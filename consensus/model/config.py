@@ -35,9 +35,7 @@ class ModelConfig:
         if self.batch % self.micro_batch:
             raise ValueError(f"batch {self.batch} does not divide into micro-batches of {self.micro_batch}")
         if not 0 <= self.young <= self.layers or not 0 <= self.age <= (GROWTH_RATE_STEPS if self.young else 0):
-            raise ValueError(
-                f"{self.young} of {self.layers} layers cannot be young, {self.age} steps after their growth"
-            )
+            raise ValueError(f"{self.young} of {self.layers} layers cannot be young, {self.age} steps old")
 
     @property
     def head_width(self) -> int:

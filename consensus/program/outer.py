@@ -1,5 +1,5 @@
-"""The outer step of an architecture as a program, for a given number of final claims, and what it may end with: a change
-of the vocabulary, or of the number of layers."""
+"""The outer step of an architecture as a program, for a given number of final claims, and what it may end with: a
+change of the vocabulary, or of the number of layers."""
 
 from functools import cache
 

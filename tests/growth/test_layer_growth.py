@@ -26,7 +26,7 @@ from consensus.program.known import suite_of
 from consensus.program.outer import outer_program, update_name
 from consensus.program.step import PARTS, schedule_row, step_program
 from consensus.training.growth import Growth
-from consensus.training.optimizer import AdamW
+from consensus.training.optimizer import AdamW, young_share
 from consensus.training.outer import GlobalState, outer_step
 from consensus.training.step import Trainer, TrainState
 from economics.constants import GROWTH_RATE_STEPS
@@ -197,20 +197,18 @@ def test_a_step_with_young_layers_is_a_program_too() -> None:
 
 
 def test_only_young_layers_learn_otherwise() -> None:
+    start = TrainState.start(init_weights(DEEP, b"rates"))
+    for step in range(3):
+        Trainer(DEEP, choose_engine(threads=1)).step(start, tokens(DEEP, step))
     ends = {}
-    for name, config in (("young", replace(DEEP, young=3)), ("old", DEEP)):
-        state = TrainState.start(init_weights(config, b"rates"))
-        Trainer(config, choose_engine(threads=1)).step(state, tokens(config, 1))
-        ends[name] = state
-    start = init_weights(DEEP, b"rates")
-    changed = different(ends["young"].weights, ends["old"].weights)
-    assert set(changed) <= replace(DEEP, young=3).young_names()
-    assert "layer005.mlp_out" in changed
-    step = {
-        kind: float((end.weights["layer005.mlp_out"] - start["layer005.mlp_out"]).abs().max())
-        for kind, end in ends.items()
-    }
-    assert step["young"] == pytest.approx(step["old"] * 0.1, rel=1e-5)
+    for config in (replace(DEEP, young=3), DEEP):
+        state = start.clone()
+        Trainer(config, choose_engine(threads=1)).step(state, tokens(DEEP, 9))
+        ends[config.young] = state.weights
+    assert different(ends[3], ends[0]) == sorted(replace(DEEP, young=3).young_names())
+    moved = {young: (end["layer005.mlp_out"] - start.weights["layer005.mlp_out"]).abs() for young, end in ends.items()}
+    share = young_share(3) / young_share(GROWTH_RATE_STEPS)
+    assert float(moved[3].max()) == pytest.approx(float(moved[0].max()) * share, rel=1e-4)
 
 
 def test_every_kernel_steps_young_layers_alike() -> None:
@@ -253,4 +251,4 @@ def test_a_growth_of_another_state_is_refused(trained: GlobalState) -> None:
 @pytest.mark.parametrize("wrong", [{"young": 7}, {"young": -1}, {"age": 1}, {"young": 1, "age": 1001}])
 def test_a_youth_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="cannot be young"):
-        replace(DEEP, **wrong)
+        replace(DEEP, young=wrong.get("young", 0), age=wrong.get("age", 0))
