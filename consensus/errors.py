@@ -40,3 +40,7 @@ class InferenceError(ConsensusError):
 
 class VocabularyError(ConsensusError):
     """Merges that make no vocabulary, or a change of it that does not hold together."""
+
+
+class GrowthError(ConsensusError):
+    """Observations of the network from which no course of its growth follows."""
