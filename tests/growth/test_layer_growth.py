@@ -12,9 +12,13 @@ from torch import Tensor
 from consensus.arithmetic import choose_engine
 from consensus.arithmetic.choice import survey
 from consensus.arithmetic.numbers import round32
+from consensus.commitments import tree
+from consensus.commitments.claim import Claim, ClaimKind
 from consensus.commitments.tensors import global_root, state_root
 from consensus.dispute import onestep
-from consensus.dispute.game import Stage, program_of
+from consensus.dispute.game import Case, Dispute, Stage, program_of
+from consensus.dispute.rerun import Rerun
+from consensus.dispute.states import group_leaves, output_ports
 from consensus.errors import OuterStepError
 from consensus.model.config import ModelConfig
 from consensus.model.gpt import forward, pack
@@ -22,9 +26,9 @@ from consensus.model.init import init_tensor, init_weights
 from consensus.program import execute
 from consensus.program.execute import run
 from consensus.program.grow import grow_program
-from consensus.program.known import suite_of
 from consensus.program.outer import outer_program, update_name
 from consensus.program.step import PARTS, schedule_row, step_program
+from consensus.program.suite import Suite
 from consensus.training.growth import Growth
 from consensus.training.optimizer import AdamW, young_share
 from consensus.training.outer import GlobalState, outer_step
@@ -123,6 +127,18 @@ def test_the_outer_step_that_grows_is_one_program_with_the_bits_of_the_running_c
     assert different(execute(program, given), by_name(shrunk)) == []
 
 
+def test_a_dispute_finds_the_state_after_growth_in_the_programs_outputs(trained: GlobalState) -> None:
+    given, wanted = transition(GROWTH, trained)
+    none, nobody = bytes(32), bytes(20)
+    claim = Claim(ClaimKind.OUTER, 1, nobody, none, none, none, none, none, none, 1, 0, 0, 6)
+    case = Case(DEEP, Dispute(claim, nobody, 0, none, none, none, 0, none), 2, GROWTH)
+    rerun = Rerun(case.program, given)
+    assert (len(case.tensors), len(case.tensors_after)) == (27, 39)
+    ports, count = output_ports(case.program), len(case.tensors_after)
+    sets = [tree.root(group_leaves(ports, rerun.roots, number, count)) for number in range(2)]
+    assert tree.root([tree.leaf_hash(root) for root in sets]) == global_root(wanted.weights, wanted.velocity)
+
+
 def test_the_generator_in_ops_is_the_one_of_the_initial_weights() -> None:
     for config, seed in ((replace(DEEP, width=48), b"\xff" * 32), (replace(DEEP, seq_len=16), bytes(32))):
         growth = Growth(config, 7, seed)
@@ -146,20 +162,21 @@ def test_any_element_of_any_op_of_a_growth_follows_from_what_it_reads() -> None:
 
 
 def test_a_round_that_grows_trains_as_before_and_ends_otherwise() -> None:
-    growth = Growth(FLAT, 2, SEED)
-    old, into = suite_of(FLAT), suite_of(FLAT, growth)
+    growth, other = Growth(FLAT, 2, SEED), Growth(FLAT, 2, bytes(32))
+    old = Suite.of(FLAT, claims=2)
+    into = old.changing(FLAT, growth)
     assert replace(into, outer_root=old.outer_root) == old
-    assert into.hash() not in (old.hash(), suite_of(FLAT, Growth(FLAT, 2, bytes(32))).hash())
+    assert len({old.hash(), into.hash(), old.changing(FLAT, other).hash()}) == 3
     assert program_of(FLAT, Stage.STEP, 3, growth) is step_program(FLAT)
     assert growth.after(FLAT) == YOUNG
 
 
 def test_programs_follow_the_youth_of_layers_and_nothing_else_does() -> None:
-    young, grown_up = suite_of(YOUNG), suite_of(replace(FLAT, layers=2))
+    young, grown_up = (Suite.of(config, claims=2) for config in (YOUNG, replace(FLAT, layers=2)))
     other = ("step_ops", "step_root", "schedule_root")
     assert replace(young, **{name: getattr(grown_up, name) for name in other}) == grown_up
     assert young.step_root != grown_up.step_root
-    later = suite_of(YOUNG.older(100))
+    later = Suite.of(YOUNG.older(100), claims=2)
     assert replace(later, schedule_root=young.schedule_root) == young, "age is in the schedule alone"
     assert later.hash() != young.hash()
     assert YOUNG.older(GROWTH_RATE_STEPS) == replace(FLAT, layers=2) == YOUNG.older(999).older(1)
