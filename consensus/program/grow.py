@@ -25,7 +25,7 @@ def grow_program(growth: Growth) -> Program:
     new = growth.new_shapes()
 
     def make(_: dict[str, Tensor]) -> dict[str, Tensor]:
-        weights = {f"weights/{name}": _initial(name, shape, growth.seed) for name, shape in new.items()}
+        weights = {f"weights/{name}": _initial(name, shape, growth.origin) for name, shape in new.items()}
         return weights | {f"velocity/{name}": torch.zeros(shape) for name, shape in new.items()}
 
     return capture(make, {})
@@ -52,7 +52,7 @@ def _right(z: Tensor, by: int) -> Tensor:
 def _xor(z: Tensor, s: Tensor, bits: int) -> Tensor:
     """``z ^ s``, where ``s`` has no more than ``bits`` bits."""
     powers = torch.tensor([1 << i for i in range(bits)])
-    both = (_digits(z, powers) * _digits(s, powers) * powers).sum(-1)
+    both = (_digits(z, powers) * _digits(s, powers) * powers).sum(-1, dtype=torch.int64)
     return z + s - both * 2
 
 

@@ -2,7 +2,7 @@
 
 A new layer's two matrices that write into the residual stream are zero, so it adds exactly nothing (Net2Net, Chen et
 al. 2016, calls this function preserving); the two that read from it come from the counter-based generator of the
-initial weights, under a seed of this growth's own. Outer velocity of a new layer is zero.
+initial weights, under a seed of this growth's own: its origin. Outer velocity of a new layer is zero.
 """
 
 from dataclasses import dataclass, replace
@@ -16,24 +16,24 @@ from consensus.model.init import init_tensor
 from consensus.training.outer import GlobalState
 from consensus.training.resize import Change
 
-SEED_BYTES: Final = 32
+ORIGIN_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
     """What follows an outer step between two depths. ``config``: the architecture before; ``layers``: those afterwards;
-    ``seed``: 32 bytes that name the growth, none where layers are taken away."""
+    ``origin``: 32 bytes that name the growth, none where layers are taken away."""
 
     config: ModelConfig
     layers: int
-    seed: bytes = b""
+    origin: bytes = b""
 
     def __post_init__(self) -> None:
         grows = self.layers > self.config.layers
         if not 0 < self.layers < 1_000 or self.layers == self.config.layers:
             raise OuterStepError(f"{self.config.layers} layers do not become {self.layers}")
-        if len(self.seed) != (SEED_BYTES if grows else 0):
-            raise OuterStepError("layers are added under a seed of 32 bytes, and taken away under none")
+        if len(self.origin) != (ORIGIN_BYTES if grows else 0):
+            raise OuterStepError("layers are added under an origin of 32 bytes, and taken away under none")
         if grows and self.config.young:
             raise OuterStepError("layers are added once those of the last growth learn at the full rate")
 
@@ -59,7 +59,7 @@ class Growth:
         if {name: tuple(t.shape) for name, t in state.weights.items()} != self.config.shapes():
             raise OuterStepError(f"a state does not have the {self.config.layers} layers that this growth starts from")
         new = self.new_shapes()
-        weights = state.weights | {name: init_tensor(name, shape, self.seed) for name, shape in new.items()}
+        weights = state.weights | {name: init_tensor(name, shape, self.origin) for name, shape in new.items()}
         velocity = state.velocity | {name: torch.zeros(shape, dtype=torch.float32) for name, shape in new.items()}
         kept = self.after(self.config).shapes()
         return GlobalState({name: weights[name] for name in kept}, {name: velocity[name] for name in kept})

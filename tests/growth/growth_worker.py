@@ -21,6 +21,7 @@ from consensus.model.config import ModelConfig
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
 from consensus.training.step import TrainState
 from economics.units import Seconds, Steps
+from governance.activation import Era, History
 from governance.depth import Depth
 from governance.growth import Course, Member, Observation, Turn, advance
 from node.data.dataset import Dataset
@@ -29,6 +30,7 @@ from node.training.work import Task, Workshop
 
 CONFIG = ModelConfig("deep", layers=6, width=32, heads=2, seq_len=32, batch=8)
 ROUND_STEPS = 25
+_BYTES = History()
 
 
 class Node:
@@ -46,10 +48,14 @@ class Node:
         return {}
 
     @property
-    def shop(self) -> Workshop:
+    def era(self) -> Era:
         """What the round at hand runs."""
-        era = self.depth.era
-        return replace(self._base, config=era.config, change=era.change)
+        return self.depth.era(_BYTES, 0, 0)
+
+    @property
+    def shop(self) -> Workshop:
+        """The same on this machine."""
+        return replace(self._base, config=self.era.config, change=self.era.change)
 
     def observe(self, time: int, steps: int, members: list[dict[str, Any]]) -> dict[str, Any]:
         """What the network looks like: the course, and the event it led to."""
@@ -77,7 +83,7 @@ class Node:
             parts = [(update_weight(steps), self._update(path, root)) for path, root, steps in updates]
             before = outer_step(self.state, parts)
             self.state = shop.change.state(before) if shop.change is not None else before
-        self.depth = self.depth.closed(stepped)
+        self.depth = self.depth.closed(self.era, stepped)
         root = global_root(self.state.weights, self.state.velocity)
         old = {name: t for name, t in self.state.weights.items() if name in before.weights}
         return {

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from consensus.errors import GrowthError
 from consensus.model.config import ModelConfig
+from consensus.training.growth import Growth
+from consensus.training.resize import Change
 from economics.constants import GROWTH_GRACE, GROWTH_RATE_STEPS, GROWTH_STEPS
 from economics.units import Seconds, Steps
+from governance.activation import Era, History
 from governance.announcement import Announcement
 from governance.depth import Depth
 from governance.growth import (
@@ -29,6 +32,7 @@ from governance.growth import (
     obstacles,
     replicas,
 )
+from governance.versions import ROOT_0, next_root
 
 SIX = frozenset(range(6))
 NINE = frozenset(range(9))
@@ -216,30 +220,52 @@ def test_an_announcement_that_is_none_is_refused(wrong: tuple[int, int, int, int
 
 CONFIG = ModelConfig("deep", layers=6, width=16, heads=2, seq_len=32, batch=4)
 GROWTH = Announcement(1, 0, 6, 9, Seconds(5))
+BYTES = History()
+
+
+def after(depth: Depth, stepped: bool = True) -> Depth:
+    """The next round's depth, in the vocabulary of bytes."""
+    return depth.closed(depth.era(BYTES, 0, 0), stepped)
 
 
 def test_a_growth_takes_effect_with_the_next_outer_step_and_ages_from_there() -> None:
     depth = Depth(CONFIG, Steps(400))
-    assert depth.closed(True) == depth
-    assert (depth.era.current, depth.era.target, depth.era.config, depth.era.change) == (0, 0, CONFIG, None)
+    assert after(depth) == depth
+    assert depth.era(BYTES, 0, 0) == Era(0, 0, CONFIG)
     last = depth.activated(GROWTH)
-    assert (last.era.current, last.era.target, last.era.config) == (0, 1, CONFIG)
-    assert last.closed(False) == last, "without an outer step the next round is the transition"
-    ages, now = [], last.closed(True)
-    assert last.era.after == now.config
+    era = last.era(BYTES, 0, 0)
+    assert (era.config, era.change) == (CONFIG, Growth(CONFIG, 9, GROWTH.hash()))
+    assert after(last, stepped=False) == last, "without an outer step the next round is the transition"
+    ages, now = [], after(last)
+    assert era.after == now.config
     while now.config.young:
         ages.append(now.config.age)
-        assert (now.version, now.config.layers, now.era.change) == (1, 9, None)
-        now = now.closed(True)
+        assert (now.version, now.config.layers, now.era(BYTES, 0, 0).change) == (1, 9, None)
+        now = after(now)
     assert ages == [0, 400, 800]
     assert now.config == replace(CONFIG, layers=9)
 
 
 def test_a_growth_waits_for_the_layers_of_the_last_one() -> None:
-    now = Depth(replace(CONFIG, young=3), Steps(GROWTH_RATE_STEPS // 2), 1).activated(replace(GROWTH, parent=1))
-    assert now.era.change is None
-    assert now.closed(True).era.change is None
-    assert now.closed(True).closed(True).era.target == 2
+    young = replace(CONFIG, young=3)
+    now = Depth(young, Steps(GROWTH_RATE_STEPS // 2), 1).activated(replace(GROWTH, parent=1))
+    for _ in range(2):
+        assert now.era(BYTES, 0, 0).change is None
+        now = after(now)
+    assert now.era(BYTES, 0, 0).change == Growth(CONFIG, 9, replace(GROWTH, parent=1).hash())
+
+
+def test_a_change_of_the_vocabulary_goes_before_a_growth() -> None:
+    pairs, history = ((116, 104),), History()
+    history.add(1, 0, next_root(ROOT_0, pairs), pairs)
+    depth = Depth(CONFIG, Steps(100)).activated(GROWTH)
+    words = depth.era(history, 0, 1)
+    assert isinstance(words.change, Change)
+    depth = depth.closed(words, stepped=True)
+    wider = replace(CONFIG, vocab=CONFIG.vocab + 1)
+    era = depth.era(history, 1, 1)
+    assert (era.config, era.change) == (wider, Growth(wider, 9, GROWTH.hash()))
+    assert depth.closed(era, stepped=True).config == replace(wider, layers=9, young=3)
 
 
 def test_a_growth_from_elsewhere_is_refused() -> None:
