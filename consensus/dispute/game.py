@@ -16,7 +16,7 @@ from consensus.program.known import suite_of
 from consensus.program.ops import Program
 from consensus.program.outer import outer_program
 from consensus.program.step import step_program
-from consensus.program.suite import Suite, answer_suite, outer_leaves
+from consensus.program.suite import Suite, answer_suite, outer_leaves, outer_size
 from consensus.program.update import update_program
 from consensus.training.growth import Transition
 
@@ -104,7 +104,7 @@ class Case:
             return (suite, 0, bytes(32), [])
         leaves = outer_leaves(self.config, self.suite.outer_count, self.change)
         proof = tree.inclusion_proof(leaves, self.finals - 1)
-        return (suite, len(self.program.ops), self.program.root(), proof)
+        return (suite, outer_size(self.program, self.config, self.change), self.program.root(), proof)
 
 
 def program_of(config: ModelConfig, stage: Stage, finals: int = 0, change: Transition | None = None) -> Program:
