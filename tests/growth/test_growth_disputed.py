@@ -14,6 +14,7 @@ from bench.outer_attacks import another_state, flipped, outer_attacks
 from consensus.dispute.game import Stage, program_of
 from consensus.errors import ProgramError
 from consensus.model.init import init_weights
+from consensus.program.ops import Program
 from consensus.program.outer import outer_program
 from consensus.program.suite import outer_size
 from consensus.training.growth import Growth
@@ -53,5 +54,7 @@ def test_the_size_of_an_outer_step_names_the_tensors_only_where_they_change() ->
     plain, grown = outer_program(MICRO, 1), outer_program(MICRO, 1, GROWS)
     assert outer_size(plain, MICRO) == len(plain.ops)
     assert outer_size(grown, MICRO, GROWS) == len(grown.ops) + (11 << 20)
-    with pytest.raises(ProgramError):
-        outer_size(plain, replace(MICRO, layers=500), Growth(replace(MICRO, layers=500), 999, bytes(32)))
+    given = plain.ops[plain.inputs["counts"]]
+    huge = Program((given,) * 2**20, {"counts": 2**20 - 1}, {})
+    with pytest.raises(ProgramError, match="1048576 ops"):
+        outer_size(huge, MICRO)
