@@ -27,9 +27,9 @@ from consensus.program.execute import Watch
 from consensus.program.known import suite_of
 from consensus.program.step import PARTS, schedule_row
 from consensus.training.batches import draw_offsets
+from consensus.training.growth import Transition
 from consensus.training.optimizer import AdamW
 from consensus.training.outer import GlobalState, update_of, update_weight
-from consensus.training.resize import Change
 from economics.networks import DEVNET
 from economics.units import Seconds, neuro
 from node.chain import events, keeper
@@ -48,6 +48,28 @@ MICRO = ModelConfig("micro", layers=1, width=16, heads=2, seq_len=32, batch=4)
 """Every op kind of the presets, in a step that runs in a fraction of a second."""
 PATIENT = replace(DEVNET, train_time=Seconds(3600), window=Seconds(3600), response=Seconds(600), thaw=Seconds(10**6))
 STAKE = neuro(1000)
+
+
+@dataclass
+class GlobalSets:
+    """A global state by part."""
+
+    weights: dict[str, Tensor]
+    velocity: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, results: dict[str, Tensor]) -> GlobalSets:
+        """The state among an outer step's results."""
+        parts = ("weights", "velocity")
+        return cls(*({n.partition("/")[2]: t for n, t in results.items() if n.startswith(f"{p}/")} for p in parts))
+
+    def root(self) -> bytes:
+        """Its state root."""
+        return global_root(self.weights, self.velocity)
+
+    def leaves(self) -> list[list[bytes]]:
+        """Leaf hashes of its sets."""
+        return [set_leaves(part) for part in (self.weights, self.velocity)]
 
 
 @dataclass
@@ -130,7 +152,7 @@ class Arena:
     contracts: list[Contracts]
     start: GlobalState
     randomness: bytes = b""
-    change: Change | None = None
+    change: Transition | None = None
 
     @property
     def prover(self) -> Contracts:
@@ -240,7 +262,7 @@ class Arena:
         *,
         serves: bool = True,
         reveals: bool = True,
-        after: Sets | None = None,
+        after: Sets | GlobalSets | None = None,
     ) -> Outcome:
         """One whole game, from the claim to the ruling. ``lying`` is the step as the prover ran it.
 
@@ -320,7 +342,7 @@ def arena(
     dataset: Dataset,
     start: GlobalState,
     accounts: int = 4,
-    change: Change | None = None,
+    change: Transition | None = None,
 ) -> Iterator[Arena]:
     """A fresh network on a chain of its own."""
     chain = Devnet(folder, port=0, block_time=0, save_seconds=3600)
@@ -337,7 +359,7 @@ def on_chain(
     dataset: Dataset,
     start: GlobalState,
     accounts: int = 4,
-    change: Change | None = None,
+    change: Transition | None = None,
 ) -> Arena:
     """A fresh network on a running chain; its accounts are staked and a round is open."""
     root = global_root(start.weights, start.velocity)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bench.arena import Arena, Outcome, Story, flip
+from bench.arena import Arena, GlobalSets, Outcome, Story, flip
 from bench.attacks import Attack, by_kind, some_bit
 from consensus.commitments.claim import Claim, ClaimKind
-from consensus.commitments.tensors import global_root
 from consensus.commitments.trace import StepLeaf
 from consensus.dispute.game import Case, Dispute, Stage, program_of
 from consensus.dispute.moves import Facts
@@ -24,6 +23,7 @@ from consensus.training.outer import update_weight
 from node.chain.types import Opening, Phase
 
 FINALS = 2
+Alter = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,19 @@ def flipped(story: Story, program: Program, op: int, draw: random.Random) -> Att
     return Attack(name, lambda arena: lie(arena, story, watch))
 
 
-def lie(arena: Arena, story: Story, watch: Watch) -> Outcome:
-    """Close a round, post an outer step that is watched by a liar, and play."""
+def another_state(story: Story, name: str) -> Attack:
+    """A true trace under a state in which one element of one tensor is another."""
+
+    def alter(results: dict[str, Tensor]) -> dict[str, Tensor]:
+        tensor = results[name].clone()
+        tensor.reshape(-1)[-1] += 1.0
+        return results | {name: tensor}
+
+    return Attack(f"outer: another {name} after", lambda arena: lie(arena, story, None, alter))
+
+
+def lie(arena: Arena, story: Story, watch: Watch | None, alter: Alter | None = None) -> Outcome:
+    """Close a round, post an outer step that is watched by a liar, or whose results are altered, and play."""
     finals = close_round(arena, story)
     registry = arena.prover.registry
     number = registry.current_round()
@@ -88,11 +99,8 @@ def lie(arena: Arena, story: Story, watch: Watch) -> Outcome:
     program, given = program_of(arena.config, Stage.OUTER, FINALS, arena.change), inputs(arena, finals)
     lying, right = Rerun(program, given, watch), Rerun(program, given)
     results = lying.results()
-    weights, velocity = (
-        {name.partition("/")[2]: t for name, t in results.items() if name.startswith(f"{part}/")}
-        for part in ("weights", "velocity")
-    )
-    root, final_set = global_root(weights, velocity), registry.round_of(number).final_set
+    after = GlobalSets.of(results if alter is None else alter(results))
+    root, final_set = after.root(), registry.round_of(number).final_set
     leaf = StepLeaf(root, final_set, 0, 0)
     claim = arena.claim(
         story, kind=ClaimKind.OUTER, end_root=root, update_root=final_set, trace_root=leaf.hash(), steps=1, tokens=0
@@ -101,4 +109,4 @@ def lie(arena: Arena, story: Story, watch: Watch) -> Outcome:
     dispute = Dispute(claim, who, 0, claim.start_root, root, final_set, 0, lying.trace.root)
     openings = (Opening.empty(), Opening(root, final_set, 0, ()))
     case, facts = Case(arena.config, dispute, FINALS, arena.change), Facts(right, finals=finals.claims)
-    return arena.play(case, openings, facts, lying)
+    return arena.play(case, openings, facts, lying, after=after)

@@ -48,3 +48,7 @@ class QuorumError(ConsensusError):
 
 class PipelineError(ConsensusError):
     """Stages that do not make up the model, or work handed to a stage out of its order."""
+
+
+class GrowthError(ConsensusError):
+    """Observations of the network from which no course of its growth follows."""

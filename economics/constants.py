@@ -150,8 +150,15 @@ GROWTH_REPLICAS: Final = ((5, 1), (20, 2))
 GROWTH_REPLICAS_LARGE: Final = 3
 GROWTH_STEPS: Final = Steps(10_000)
 GROWTH_LAYERS_MIN: Final = 3
+GROWTH_LAYERS_SHARE: Final = BasisPoints(5_000)
+"""Of the layers there are, most that one growth adds, though never fewer than the least: what is trained stays in the
+majority."""
 GROWTH_GRACE: Final = Seconds(10 * MINUTE)
 GROWTH_EXTENSIONS: Final = 3
+GROWTH_SCARCITY: Final = BasisPoints(5_000)
+"""Added with each extension to what the scarcity of an announced layer counts."""
+GROWTH_TIER_MAX: Final = 3
+"""A new layer needs one holder of this tier or a faster one."""
 GROWTH_IDENTITY_SCALE: Final = BasisPoints(100)
 GROWTH_RATE_START: Final = BasisPoints(1_000)
 GROWTH_RATE_STEPS: Final = Steps(1_000)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from consensus.errors import VocabularyError
 from consensus.model.config import ModelConfig
+from consensus.training.growth import Transition
 from consensus.training.resize import Change
 from governance.tokenizer.vocabulary import Pair, Vocabulary
 from governance.versions import ROOT_0, next_root
@@ -32,7 +33,7 @@ class Era:
     current: int
     target: int
     config: ModelConfig
-    change: Change | None = None
+    change: Transition | None = None
 
     @property
     def after(self) -> ModelConfig:

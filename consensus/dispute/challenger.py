@@ -93,7 +93,7 @@ class Challenger:
     @cached_property
     def _own_sets(self) -> list[Levels]:
         """The sets of the state that follows, as recomputed."""
-        ports, tensors = output_ports(self.case.program), len(self.case.tensors)
+        ports, tensors = output_ports(self.case.program), len(self.case.tensors_after)
         sets = range(max(SETS_AFTER[self.case.dispute.stage], 1))
         return [Levels(group_leaves(ports, self.facts.rerun.roots, s, tensors)) for s in sets]
 
@@ -146,7 +146,7 @@ class Challenger:
         if leaf is None:
             raise NothingWrongError("the state after the step is the one that was recomputed")
         path = set_path(root, proof, leaf.node, foreign.prove(0, leaf.index))
-        port = number * len(self.case.tensors) + leaf.index
+        port = number * len(self.case.tensors_after) + leaf.index
         return evidence.output(self.case, self.facts, self.trace, port, path)
 
     def _loss(self) -> Move:

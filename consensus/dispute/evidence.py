@@ -152,7 +152,7 @@ def _input_path(case: Case, facts: Facts, port: Port) -> Abi:
         others = facts.moment_roots if group else (facts.velocity_root,)
         return path(own, tensor, [group_root(group), *others])
     if case.dispute.stage is Stage.STEP and port.number == 3 * tensors + 1:
-        rows = schedule_leaves(AdamW(), MAX_STEPS)
+        rows = schedule_leaves(AdamW(), MAX_STEPS, case.config)
         return (bytes(32), [], rows[case.dispute.step], tree.inclusion_proof(rows, case.dispute.step))
     first = case.dispute.stage is Stage.ANSWER or case.dispute.step == 0  # what follows from the global weights
     if port.number == 3 * tensors or (first and group):

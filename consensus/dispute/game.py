@@ -16,9 +16,9 @@ from consensus.program.known import suite_of
 from consensus.program.ops import Program
 from consensus.program.outer import outer_program
 from consensus.program.step import step_program
-from consensus.program.suite import Suite, answer_suite, outer_leaves
+from consensus.program.suite import Suite, answer_suite, outer_leaves, outer_size
 from consensus.program.update import update_program
-from consensus.training.resize import Change
+from consensus.training.growth import Transition
 
 
 class Stage(IntEnum):
@@ -65,12 +65,12 @@ class Dispute:
 @dataclass(frozen=True)
 class Case:
     """A dispute and its program. ``finals``: the number of final claims that an outer step sums up; ``change``: of the
-    vocabulary, that follows the round's outer step."""
+    vocabulary or the layers, that follows the round's outer step."""
 
     config: ModelConfig
     dispute: Dispute
     finals: int = 0
-    change: Change | None = None
+    change: Transition | None = None
 
     @cached_property
     def program(self) -> Program:
@@ -91,6 +91,12 @@ class Case:
         """Names of the model's tensors, in the order of their leaves."""
         return list(self.config.shapes())
 
+    @property
+    def tensors_after(self) -> list[str]:
+        """The same of the state that the program leaves: others where an outer step ends with a growth of layers."""
+        change = self.change if self.dispute.stage is Stage.OUTER else None
+        return self.tensors if change is None else list(change.after(self.config).shapes())
+
     def to_tuple(self) -> tuple[Any, ...]:
         """The contract's ``Program``."""
         suite = astuple(self.suite)
@@ -98,10 +104,10 @@ class Case:
             return (suite, 0, bytes(32), [])
         leaves = outer_leaves(self.config, self.suite.outer_count, self.change)
         proof = tree.inclusion_proof(leaves, self.finals - 1)
-        return (suite, len(self.program.ops), self.program.root(), proof)
+        return (suite, outer_size(self.program, self.config, self.change), self.program.root(), proof)
 
 
-def program_of(config: ModelConfig, stage: Stage, finals: int = 0, change: Change | None = None) -> Program:
+def program_of(config: ModelConfig, stage: Stage, finals: int = 0, change: Transition | None = None) -> Program:
     """The program of a stage; ``finals`` and ``change`` matter to the outer step only."""
     if stage is Stage.OUTER:
         return outer_program(config, finals, change)

@@ -43,7 +43,7 @@ class Prover:
     def _sets(self) -> list[Levels]:
         if self.after is not None:
             return [Levels(leaves) for leaves in self.after]
-        ports, tensors = output_ports(self.case.program), len(self.case.tensors)
+        ports, tensors = output_ports(self.case.program), len(self.case.tensors_after)
         sets = range(max(SETS_AFTER[self.case.dispute.stage], 1))
         return [Levels(group_leaves(ports, self.rerun.roots, s, tensors)) for s in sets]
 

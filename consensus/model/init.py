@@ -10,7 +10,12 @@ from torch import Tensor
 
 from consensus.model.config import ModelConfig
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def stream_key(seed: bytes, name: str) -> int:
+    """What a tensor's counter is keyed by, 64 bits."""
+    return int.from_bytes(hashlib.sha256(b"ponw/init/1\x00" + seed + b"\x00" + name.encode()).digest()[:8], "little")
 
 
 def uniform_bits(seed: bytes, name: str, count: int) -> NDArray[np.int32]:
@@ -18,9 +23,9 @@ def uniform_bits(seed: bytes, name: str, count: int) -> NDArray[np.int32]:
 
     SplitMix64 (Steele et al. 2014) over a counter, keyed by SHA-256.
     """
-    key = np.frombuffer(hashlib.sha256(b"ponw/init/1\x00" + seed + b"\x00" + name.encode()).digest()[:8], "<u8")[0]
+    key = np.uint64(stream_key(seed, name))
     with np.errstate(over="ignore"):
-        z = key + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64)
+        z = key + GOLDEN * np.arange(1, count + 1, dtype=np.uint64)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z ^= z >> np.uint64(31)
@@ -28,7 +33,7 @@ def uniform_bits(seed: bytes, name: str, count: int) -> NDArray[np.int32]:
     return bits
 
 
-def _spread(name: str, shape: tuple[int, ...]) -> float:
+def spread_of(name: str, shape: tuple[int, ...]) -> float:
     """Half-width of the uniform distribution: 0 for what writes into the residual stream and for the head."""
     if name.endswith(("attn_out", "mlp_out")) or name == "head":
         return 0.0
@@ -40,21 +45,20 @@ def _spread(name: str, shape: tuple[int, ...]) -> float:
     return inverse_root * 1.5
 
 
+def init_tensor(name: str, shape: tuple[int, ...], seed: bytes) -> Tensor:
+    """One fp32 tensor; every value is an integer of 24 bits times a constant, one rounding each."""
+    spread = spread_of(name, shape)
+    if spread == 0.0:
+        return torch.zeros(shape, dtype=torch.float32)
+    values = uniform_bits(seed, name, int(np.prod(shape))).astype(np.float32) * np.float32(spread * 2.0**-23)
+    return torch.from_numpy(values.reshape(shape))
+
+
 def init_weights(config: ModelConfig, seed: bytes, names: Collection[str] | None = None) -> dict[str, Tensor]:
-    """fp32 weights by name; every value is an integer of 24 bits times a constant, one rounding each.
+    """All weights of an architecture by name.
 
     ``names``: only these, where a member holds a part of the model; their values do not depend on the others.
     """
-    weights = {}
-    for name, shape in config.shapes().items():
-        if names is not None and name not in names:
-            continue
-        count = int(np.prod(shape))
-        spread = _spread(name, shape)
-        if spread == 0.0:
-            weights[name] = torch.zeros(shape, dtype=torch.float32)
-            continue
-        scale = np.float32(spread * 2.0**-23)
-        values = uniform_bits(seed, name, count).astype(np.float32) * scale
-        weights[name] = torch.from_numpy(values.reshape(shape))
-    return weights
+    shapes = config.shapes()
+    wanted = shapes if names is None else [name for name in shapes if name in names]
+    return {name: init_tensor(name, shapes[name], seed) for name in wanted}

@@ -105,7 +105,7 @@ class StageTrainer:
         micros = self.config.batch // self.config.micro_batch
         if self._backward != micros:
             raise PipelineError(f"{self._backward} of {micros} micro-batches went backward")
-        update(self.engine, self.optimizer, state, self._grads)
+        update(self.engine, self.config, self.optimizer, state, self._grads)
 
     def lane_bytes(self) -> tuple[int, ...]:
         """Bytes that each micro-batch in flight keeps in its lane, for lanes at rest."""

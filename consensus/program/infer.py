@@ -28,6 +28,8 @@ LIMBS = DRAW_BITS // LIMB_BITS
 def infer_program(config: ModelConfig) -> Program:
     """Inputs: ``weights/NAME``, ``tokens`` int32 [1, context] (zeros after the last), ``length`` int32 [1], ``draw``
     int32 [4] (16 bits each, the lowest first), ``factor`` fp32 [1] (0: the likeliest). Output: ``token`` int64 [1]."""
+    if config.young:
+        return infer_program(config.grown_up)
     given = {f"weights/{name}": torch.empty(shape) for name, shape in config.shapes().items()}
     given["tokens"] = torch.empty(1, config.seq_len, dtype=torch.int32)
     given["length"] = torch.empty(1, dtype=torch.int32)

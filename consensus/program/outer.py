@@ -1,4 +1,5 @@
-"""The outer step of an architecture as a program, for a given number of final claims and a change of the vocabulary."""
+"""The outer step of an architecture as a program, for a given number of final claims, and what it may end with: a
+change of the vocabulary, or of the number of layers."""
 
 from functools import cache
 
@@ -8,8 +9,10 @@ from torch import Tensor
 from consensus.model.config import ModelConfig
 from consensus.program.builder import Builder
 from consensus.program.capture import capture
+from consensus.program.grow import grow_program
 from consensus.program.ops import DType, Program
 from consensus.program.views import View
+from consensus.training.growth import Transition
 from consensus.training.outer import mean_of, momentum_step
 from consensus.training.resize import TABLES, Change
 
@@ -29,12 +32,19 @@ def update_name(number: int, name: str) -> str:
     return f"update{number:05d}/{name}"
 
 
-@cache
-def outer_program(config: ModelConfig, updates: int, change: Change | None = None) -> Program:
+def outer_program(config: ModelConfig, updates: int, change: Transition | None = None) -> Program:
     """Inputs: ``weights/NAME`` and ``velocity/NAME`` (also outputs), ``update00000/NAME`` … and ``counts``, int64
-    [updates]: the integer weights of the updates. With a ``change``, the resize program follows."""
+    [updates]: the integer weights of the updates. With a ``change``, the resize or grow program follows, and the
+    outputs are those of the architecture afterwards."""
+    return _outer_program(config.grown_up if change is None else config, updates, change)
+
+
+@cache
+def _outer_program(config: ModelConfig, updates: int, change: Transition | None) -> Program:
+    if isinstance(change, Change):
+        return outer_program(config, updates).then(resize_program(config.grown_up, change))
     if change is not None:
-        return outer_program(config, updates).then(resize_program(config, change))
+        return _reshaped(outer_program(config, updates).then(grow_program(change)), change.after(config))
     shapes = config.shapes()
     names = [f"{part}/{name}" for part in PARTS for name in shapes]
     names += [update_name(i, name) for i in range(updates) for name in shapes]
@@ -48,6 +58,12 @@ def outer_program(config: ModelConfig, updates: int, change: Change | None = Non
         for port, view in builder.include(_tensor_program(shape, updates), _ANY, name).items():
             outputs[port.partition("/")[0]][port] = view
     return builder.finish({port: view for part in PARTS for port, view in outputs[part].items()})
+
+
+def _reshaped(program: Program, config: ModelConfig) -> Program:
+    """The same ops; outputs are the tensors of ``config``, in the order of their leaves."""
+    names = [f"{part}/{name}" for part in PARTS for name in config.shapes()]
+    return Program(program.ops, program.inputs, {name: program.outputs[name] for name in names})
 
 
 _ANY = "tensor"

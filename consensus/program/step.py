@@ -16,7 +16,8 @@ from consensus.program.ops import Program
 from consensus.training.optimizer import AdamW
 
 SCHEDULE = ("correct1", "correct2", "lr", "decay")
-"""The constants of AdamW that change from step to step: input ``schedule``, in this order."""
+"""The constants of AdamW that change from step to step: input ``schedule``, in this order; where there are young
+layers, a row for the others and a row for them."""
 PARTS = ("weights", "m", "v")
 
 
@@ -31,22 +32,30 @@ class _Captured(Reference):
         return True
 
 
-def schedule_row(optimizer: AdamW, step: int) -> Tensor:
-    """Input ``schedule`` of the 0-based ``step``, fp32 [4]."""
-    constants = optimizer.constants(step)
+def schedule_row(optimizer: AdamW, step: int, config: ModelConfig | None = None) -> Tensor:
+    """Input ``schedule`` of the 0-based ``step``: fp32 [4], or [2, 4] where ``config`` has young layers."""
+    if config is None or not config.young:
+        return _row(optimizer.constants(step))
+    return torch.stack([_row(optimizer.constants(step)), _row(optimizer.constants(step, config.age + step))])
+
+
+def _row(constants: AdamWConstants) -> Tensor:
     return torch.tensor([getattr(constants, name) for name in SCHEDULE], dtype=torch.float32)
 
 
-@cache
 def step_program(config: ModelConfig, optimizer: AdamW | None = None) -> Program:
     """Inputs and outputs: ``weights/NAME``, ``m/NAME``, ``v/NAME``. Further inputs: ``tokens`` int32 [batch, seq + 1]
     and ``schedule``; further output: ``loss``, the fp32 mean in nats. Takes seconds; kept for the process."""
-    chosen = optimizer or AdamW()
+    return _step_program(config.ageless, optimizer or AdamW())
+
+
+@cache
+def _step_program(config: ModelConfig, optimizer: AdamW) -> Program:
     shapes = config.shapes()
     given = {f"{part}/{name}": torch.empty(shape) for part in PARTS for name, shape in shapes.items()}
     given["tokens"] = torch.empty(config.batch, config.seq_len + 1, dtype=torch.int32)
-    given["schedule"] = torch.empty(len(SCHEDULE))
-    return capture(lambda inputs: _step(config, chosen, inputs), given)
+    given["schedule"] = torch.empty((2, len(SCHEDULE)) if config.young else (len(SCHEDULE),))
+    return capture(lambda inputs: _step(config, optimizer, inputs), given)
 
 
 def _step(config: ModelConfig, optimizer: AdamW, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -60,9 +69,10 @@ def _step(config: ModelConfig, optimizer: AdamW, inputs: dict[str, Tensor]) -> d
         batch = (rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
         scale = round32(1.0 / config.tokens_per_step)
         total = total + loss_and_grads(engine, config, weights, packed, batch, scale, grads, at > 0)
-    constants = _constants(optimizer, inputs["schedule"])
+    schedule, names = inputs["schedule"], config.young_names()
+    old, young = (_constants(optimizer, row) for row in (schedule if names else (schedule, schedule)))
     for name, w in weights.items():
-        engine.adamw(w, m[name], v[name], grads[name], constants)
+        engine.adamw(w, m[name], v[name], grads[name], young if name in names else old)
     loss = total.to(torch.float32) * round32(1.0 / (config.tokens_per_step * 65536.0))
     named = zip(PARTS, (weights, m, v), strict=True)
     return {f"{part}/{name}": t for part, tensors in named for name, t in tensors.items()} | {"loss": loss}

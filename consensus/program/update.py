@@ -13,6 +13,8 @@ from consensus.program.ops import Program
 @cache
 def update_program(config: ModelConfig) -> Program:
     """Inputs: ``start/NAME`` and ``end/NAME``; outputs: ``update/NAME``."""
+    if config.young:
+        return update_program(config.grown_up)
     shapes = config.shapes()
     given = {f"{part}/{name}": torch.empty(shape) for part in ("start", "end") for name, shape in shapes.items()}
 

@@ -59,13 +59,16 @@ def step_loss(config: ModelConfig, total: int) -> float:
     return round32(round32(total) * round32(1.0 / (config.tokens_per_step * 65536.0)))
 
 
-def update(engine: Engine, optimizer: AdamW, state: TrainState, grads: dict[str, Tensor]) -> None:
-    """One optimizer step over every tensor that ``state`` holds, in place.
+def update(engine: Engine, config: ModelConfig, optimizer: AdamW, state: TrainState, grads: dict[str, Tensor]) -> None:
+    """One optimizer step over every tensor that ``state`` holds, in place; young layers learn at their own rate.
 
     Raises DivergedError when a weight is no longer finite: no root may commit to such a state.
     """
-    constants = optimizer.constants(state.step)
+    old = optimizer.constants(state.step)
+    young = optimizer.constants(state.step, config.age + state.step)
+    names = config.young_names()
     for name, w in state.weights.items():
+        constants = young if name in names else old
         if not engine.adamw(w, state.m[name], state.v[name], grads[name], constants):
             raise DivergedError(f"{name} left the finite range at step {state.step}")
     state.step += 1
@@ -94,5 +97,5 @@ class Trainer:
         total = 0
         for at, batch in enumerate(micro_batches(config, tokens)):
             total += loss_and_grads(self.engine, config, state.weights, packed, batch, scale, self._grads, at > 0)
-        update(self.engine, self.optimizer, state, self._grads)
+        update(self.engine, config, self.optimizer, state, self._grads)
         return step_loss(config, total)

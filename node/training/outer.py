@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.commitments.tensors import global_root, tensor_set_root
+from consensus.training.growth import Transition
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
-from consensus.training.resize import Change
 from node.artefacts.client import ArtefactClient
 from node.artefacts.layout import UPDATE_NAME
 from node.errors import PeerError
@@ -32,7 +32,8 @@ class NextState:
 
 
 class OuterLoop:
-    """Takes outer steps for one node, whose address is `me`; `change`: of the vocabulary, that they end with."""
+    """Takes outer steps for one node, whose address is `me`; `change`: of the vocabulary or
+    the layers, that they end with."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class OuterLoop:
         own: CheckpointStore,
         auditor: Auditor,
         folder: Path,
-        change: Change | None = None,
+        change: Transition | None = None,
     ) -> None:
         self._me, self._shapes, self._own, self._auditor = me, shapes, own, auditor
         self._folder, self._change = folder, change

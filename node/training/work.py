@@ -19,8 +19,8 @@ from consensus.model.evaluate import mean_loss
 from consensus.model.init import init_weights
 from consensus.program.known import suite_of
 from consensus.program.step import schedule_row, step_program
+from consensus.training.growth import Transition
 from consensus.training.outer import GlobalState
-from consensus.training.resize import Change
 from consensus.training.step import Trainer, TrainState
 from node.chain.deploy import Genesis
 from node.chain.types import Parameters
@@ -44,13 +44,13 @@ class Task:
 class Workshop:
     """One model on one engine over one dataset. Used by one thread: the engine keeps buffers.
 
-    `change`: of the vocabulary, where rounds of this work end with one.
+    `change`: of the vocabulary or the layers, where rounds of this work end with one.
     """
 
     config: ModelConfig
     engine: Engine
     dataset: Dataset
-    change: Change | None = field(default=None, kw_only=True)
+    change: Transition | None = field(default=None, kw_only=True)
     trainer: Trainer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Workshop:
         parts = {"weights": state.weights, "m": state.m, "v": state.v}
         given = {f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
         given["tokens"] = self.batch(task, state.step)
-        given["schedule"] = schedule_row(self.trainer.optimizer, state.step)
+        given["schedule"] = schedule_row(self.trainer.optimizer, state.step, self.config)
         return Rerun(step_program(self.config), given)
 
     def steps(self, state: TrainState, task: Task, stop: int) -> Iterator[StepLeaf]:

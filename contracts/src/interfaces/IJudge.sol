@@ -52,6 +52,7 @@ interface IJudge {
     }
 
     /// @notice The suite behind the claim's program hash, and for an OUTER claim the program over the round's claims.
+    /// @dev `outerOps`: see {Programs-outer}.
     struct Program {
         Programs.Suite suite;
         uint32 outerOps;

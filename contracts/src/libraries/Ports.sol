@@ -39,14 +39,14 @@ library Ports {
     {
         if (proof.port >= layout.outputs) revert IJudge.BadPlace();
         bytes memory head = requirePort(d, layout, layout.ops + layout.inputs + proof.port, proof);
-        (uint256 set, uint256 tensor) = (proof.port / layout.tensors, proof.port % layout.tensors);
+        (uint256 set, uint256 tensor) = (proof.port / layout.tensorsAfter, proof.port % layout.tensorsAfter);
         bool same;
         if (layout.kind == Programs.Kind.Answer) {
             same = proof.output.root == Answers.tokenRoot(d.lossBits);
         } else if (layout.kind == Programs.Kind.Step && set == 3) {
             same = proof.output.root == Answers.wordRoot(d.lossBits);
         } else {
-            Proofs.requirePath(d.afterStep, set, _setsAfter(layout.kind), tensor, layout.tensors, proof.path, 2);
+            Proofs.requirePath(d.afterStep, set, _setsAfter(layout.kind), tensor, layout.tensorsAfter, proof.path, 2);
             same = proof.path.leaf == tensorLeaf(head, proof.output.root);
         }
         if (same) revert IJudge.NothingWrong();
@@ -137,10 +137,10 @@ library Ports {
             return (d.afterStep, sets, 0);
         }
         if (wanted.tree == IJudge.Tree.Set) {
-            if (sets == 0) return (d.afterStep, layout.tensors, 0);
+            if (sets == 0) return (d.afterStep, layout.tensorsAfter, 0);
             IJudge.SetPath calldata path = wanted.path;
             Proofs.requireIn(d.afterStep, Proofs.rootHash(path.setRoot), wanted.set, sets, path.setProof, 11);
-            return (path.setRoot, layout.tensors, 0);
+            return (path.setRoot, layout.tensorsAfter, 0);
         }
         Proofs.requireDescriptor(layout, wanted.op, wanted.descriptor, wanted.descriptorProof, 12);
         Proofs.requireOutput(d.trace, layout.ops, wanted.op, wanted.output, 13);
