@@ -65,32 +65,47 @@ def window_of(weights: Tensor, rows: Sequence[Tensor], window: Window) -> Tensor
             for column in (values, carried):
                 a, b = column[i], column[j]
                 column[i], column[j] = torch.where(swap, b, a), torch.where(swap, a, b)
-    kept = _kept(carried, weights.sum(dtype=torch.int64), window)
-    return _mean_on_grid([torch.where(k >= 1, v, 0.0) for k, v in zip(kept, values, strict=True)], kept)
+    total = weights.sum(dtype=torch.int64)
+    kept = _touching(carried, total * window.low) if window.low == window.high else _kept(carried, total, window)
+    whole = _sum(kept) if window.low == window.high else total * (window.high - window.low)
+    return _mean_on_grid([torch.where(k >= 1, v, 0.0) for k, v in zip(kept, values, strict=True)], kept, whole)
 
 
 def _kept(carried: Sequence[Tensor], total: Tensor, window: Window) -> list[Tensor]:
     """What of each weight lies in the window, int64."""
     low, high = total * window.low, total * window.high
+    kept: list[Tensor] = []
+    before, after = low, None
+    for weight in carried:
+        units = weight * window.unit
+        after = units if after is None else after + units
+        above = torch.where(after >= low, after, low)
+        within = torch.where(above >= high, high, above)
+        kept.append(within - before)
+        before = within
+    return kept
+
+
+def _touching(carried: Sequence[Tensor], middle: Tensor) -> list[Tensor]:
+    """1 where a doubled weight reaches the middle or starts there, else 0."""
     kept, before = [], torch.zeros_like(carried[0])
     for weight in carried:
-        after = before + weight * window.unit
-        if window.low == window.high:
-            touching = torch.where(low >= before, after, low - 1) >= low
-            kept.append(torch.where(touching, torch.ones_like(after), torch.zeros_like(after)))
-        else:
-            kept.append(_between(after, low, high) - _between(before, low, high))
+        after = before + weight * 2
+        reaching = torch.where(middle >= before, after, middle - 1) >= middle
+        kept.append(reaching.to(torch.int64))
         before = after
     return kept
 
 
-def _between(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    above = torch.where(x >= low, x, low)
-    return torch.where(above >= high, high, above)
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
 
 
-def _mean_on_grid(values: Sequence[Tensor], kept: Sequence[Tensor]) -> Tensor:
-    """Mean of finite values with integer weights, a column on its own grid, rounded half up."""
+def _mean_on_grid(values: Sequence[Tensor], kept: Sequence[Tensor], total: Tensor) -> Tensor:
+    """Mean of finite values with integer weights of sum ``total``, a column on its own grid, rounded half up."""
     top = values[0].abs()
     for value in values[1:]:
         size = value.abs()
@@ -99,9 +114,7 @@ def _mean_on_grid(values: Sequence[Tensor], kept: Sequence[Tensor]) -> Tensor:
     exponent = (top.view(torch.int32) >> 23) - 127
     rate = torch.where(live, ((GRID_BITS - exponent + 127) << 23).view(torch.float32), 0.0)
     grid = torch.where(live, ((exponent - GRID_BITS + 127) << 23).view(torch.float32), 0.0)
-    summed, total = torch.zeros_like(kept[0]), torch.zeros_like(kept[0])
-    for value, weight in zip(values, kept, strict=True):
-        summed = summed + torch.round(value * rate).to(torch.int64) * weight
-        total = total + weight
+    steps = [torch.round(value * rate).to(torch.int64) for value in values]
+    summed = _sum([step * weight for step, weight in zip(steps, kept, strict=True)])
     mean = torch.div(summed * 2 + total, total * 2, rounding_mode="floor")
     return mean.to(torch.float32) * grid

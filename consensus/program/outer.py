@@ -5,12 +5,14 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from consensus.aggregation.reference import window_of
+from consensus.aggregation.trimmed_mean import trimmed
 from consensus.model.config import ModelConfig
 from consensus.program.builder import Builder
 from consensus.program.capture import capture
 from consensus.program.ops import DType, Program
 from consensus.program.views import View
-from consensus.training.outer import mean_of, momentum_step
+from consensus.training.outer import momentum_step
 from consensus.training.resize import TABLES, Change
 
 PARTS = ("weights", "velocity")
@@ -61,7 +63,7 @@ def _tensor_program(shape: tuple[int, ...], updates: int) -> Program:
     given["counts"] = torch.empty(updates, dtype=torch.int64)
 
     def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        mean = mean_of(inputs["counts"], [inputs[update_name(i, _ANY)] for i in range(updates)])
+        mean = window_of(inputs["counts"], [inputs[update_name(i, _ANY)] for i in range(updates)], trimmed())
         after = momentum_step(inputs[f"weights/{_ANY}"], inputs[f"velocity/{_ANY}"], mean)
         return {f"{part}/{_ANY}": tensor for part, tensor in zip(PARTS, after, strict=True)}
 
