@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute bench-serve attack-dispute test-softfloat slither prove lint lock clean
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-oracles bench-aggregate bench-byzantine bench-exact bench-dispute bench-serve attack-dispute test-softfloat slither prove lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -40,6 +40,15 @@ test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts
 
 test-install: $(STAMPS)/package ## install the package elsewhere and run it from there
 	$(BIN)/python -m pytest -q tests/install -m install
+
+test-oracles: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against ByzFL's and Flower's
+	$(BIN)/python -m pytest -q -s tests/aggregation -m oracles
+
+bench-aggregate: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against ByzFL's; writes bench/results/aggregate.json
+	$(BIN)/python bench/aggregate.py
+
+bench-byzantine: $(STAMPS)/package ## training with poisoned updates; writes bench/results/byzantine.json
+	$(BIN)/python -m bench.byzantine
 
 bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
 	$(BIN)/python bench/exact.py
@@ -97,6 +106,15 @@ $(STAMPS)/audit: pyproject.toml
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check \
 	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["audit"])')
+	@touch $@
+
+# A venv of its own, and without the libraries' dependencies: only their aggregators run. PyTorch is the node's.
+$(STAMPS)/oracles: pyproject.toml $(STAMPS)/python
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["oracles"])')
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($@/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/node.pth
 	@touch $@
 
 $(STAMPS)/npm: package.json package-lock.json
