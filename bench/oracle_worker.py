@@ -2,8 +2,8 @@
 
     .stamps/oracles/bin/python bench/oracle_worker.py LIBRARY RULE ATTACKERS INPUT [OUTPUT] [--threads N]
 
-INPUT is a .npy of fp32 [contributions, parameters], or ROWSxCOLUMNS for random numbers. Only the aggregators are loaded:
-the libraries' own packages would pull in data sets, plotting and RPC.
+INPUT is a .npy of fp32 [contributions, parameters], or ROWSxCOLUMNS for random numbers. Only the aggregators are
+loaded: the libraries' own packages would pull in data sets, plotting and RPC.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def byzfl(rule: str, f: int) -> Callable[[np.ndarray], np.ndarray]:
 def flower(rule: str, f: int) -> Callable[[np.ndarray], np.ndarray]:
     """Flower's rule on numpy arrays; every client with one example."""
     spec = importlib.util.find_spec("flwr")
-    assert spec is not None and spec.submodule_search_locations is not None
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("flwr is not installed here")
     source = Path(spec.submodule_search_locations[0]) / "server" / "strategy" / "aggregate.py"
     for name in ("flwr", "flwr.common", "flwr.server", "flwr.server.client_proxy"):
         bare(name)
@@ -72,7 +73,8 @@ def flower(rule: str, f: int) -> Callable[[np.ndarray], np.ndarray]:
         setattr(sys.modules["flwr.common"], name, Any)
     sys.modules["flwr.server.client_proxy"].ClientProxy = Any  # type: ignore[attr-defined]
     place = importlib.util.spec_from_file_location("flwr_aggregate", source)
-    assert place is not None and place.loader is not None
+    if place is None or place.loader is None:
+        raise ModuleNotFoundError(f"{source} cannot be loaded")
     module = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
     calls: dict[str, Callable[[list[Any]], Any]] = {

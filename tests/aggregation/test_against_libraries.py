@@ -34,5 +34,7 @@ def test_equal_weights_give_the_librarys_values(
     theirs = np.load(tmp_path / "out.npy")
     ours = aggregate(rule_of(rule, f, n, library), x).astype(np.float64)
     difference = float(np.abs(ours - theirs).max())
-    print(f"{library} {rule} {n} x {x.shape[1]} at scale {scale:g}: largest difference {difference / scale:.2e} of scale")
+    print(
+        f"{library} {rule} {n} x {x.shape[1]} at scale {scale:g}: largest difference {difference / scale:.2e} of scale"
+    )
     assert difference <= 4e-6 * scale
