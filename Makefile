@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -43,6 +43,15 @@ test-install: $(STAMPS)/package ## install the package elsewhere and run it from
 
 test-interop: $(STAMPS)/package $(STAMPS)/interop ## identify and gossip with js-libp2p, both ways
 	$(BIN)/python -m pytest -q tests/interop -m interop
+
+test-oracles: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against ByzFL's and Flower's
+	$(BIN)/python -m pytest -q -s tests/aggregation -m oracles
+
+bench-aggregate: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against ByzFL's; writes bench/results/aggregate.json
+	$(BIN)/python bench/aggregate.py
+
+bench-byzantine: $(STAMPS)/package ## training with poisoned updates; writes bench/results/byzantine.json
+	$(BIN)/python -m bench.byzantine
 
 bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
 	$(BIN)/python bench/exact.py
@@ -110,6 +119,15 @@ $(STAMPS)/audit: pyproject.toml
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check \
 	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["audit"])')
+	@touch $@
+
+# A venv of its own, and without the libraries' dependencies: only their aggregators run. PyTorch is the node's.
+$(STAMPS)/oracles: pyproject.toml $(STAMPS)/python
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["oracles"])')
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($@/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/node.pth
 	@touch $@
 
 $(STAMPS)/npm: package.json package-lock.json

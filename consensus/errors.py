@@ -30,6 +30,14 @@ class OuterStepError(ConsensusError):
     """Updates from which no next global state follows."""
 
 
+class AggregationError(OuterStepError):
+    """Contributions that a robust rule cannot join: too few for the attackers named, not finite, of other shapes."""
+
+
+class CompressionError(ConsensusError):
+    """An encoded update that does not decode: wrong size, index, scale or value."""
+
+
 class ProgramError(ConsensusError):
     """A step that is no program of the exact ops, or a program that does not hold together."""
 

@@ -1,19 +1,24 @@
 """The outer step of an architecture as a program, for a given number of final claims, and what it may end with: a
 change of the vocabulary, or of the number of layers."""
 
+from dataclasses import replace
 from functools import cache
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from consensus.aggregation.reference import window_of
+from consensus.aggregation.trimmed_mean import trimmed
+from consensus.errors import ProgramError
 from consensus.model.config import ModelConfig
 from consensus.program.builder import Builder
 from consensus.program.capture import capture
 from consensus.program.grow import grow_program
-from consensus.program.ops import DType, Program
-from consensus.program.views import View
+from consensus.program.ops import DType, Op, Operand, Program
+from consensus.program.views import View, dense_strides
 from consensus.training.growth import Transition
-from consensus.training.outer import mean_of, momentum_step
+from consensus.training.outer import momentum_step
 from consensus.training.resize import TABLES, Change
 
 PARTS = ("weights", "velocity")
@@ -69,15 +74,47 @@ def _reshaped(program: Program, config: ModelConfig) -> Program:
 _ANY = "tensor"
 
 
+_TRACED: Final = (1009, 1013)
+"""What a capture stands in for any shape with: no number of updates, and no two alike."""
+
+
 @cache
 def _tensor_program(shape: tuple[int, ...], updates: int) -> Program:
-    """The outer step of one tensor of this shape."""
+    """The outer step of one tensor of this shape.
+
+    Every op of it has the tensor's shape or is one number, so a capture is taken once for each rank, and given its
+    shape here. Raises ProgramError where that does not hold.
+    """
+    program = _traced_program(_TRACED[: len(shape)], updates)
+    return replace(program, ops=tuple(_of_shape(op, program, shape) for op in program.ops))
+
+
+def _of_shape(op: Op, program: Program, shape: tuple[int, ...]) -> Op:
+    traced = _TRACED[: len(shape)]
+    if op.shape != traced:
+        if any(program.ops[source].shape == traced for source in op.sources):
+            raise ProgramError(f"{op.kind.name} of the outer step runs over a tensor")
+        return op
+    return replace(op, shape=shape, operands=tuple(_restrided(o, traced, shape) for o in op.operands))
+
+
+def _restrided(operand: Operand, traced: tuple[int, ...], shape: tuple[int, ...]) -> Operand:
+    if operand.source is None or not any(operand.strides):
+        return replace(operand, strides=operand.strides and (0,) * len(shape))
+    if operand.offset or operand.strides != dense_strides(traced):
+        raise ProgramError("an operand of the outer step is not read in place")
+    return replace(operand, strides=dense_strides(shape))
+
+
+@cache
+def _traced_program(shape: tuple[int, ...], updates: int) -> Program:
     given = {f"{part}/{_ANY}": torch.empty(shape) for part in PARTS}
     given |= {update_name(i, _ANY): torch.empty(shape) for i in range(updates)}
     given["counts"] = torch.empty(updates, dtype=torch.int64)
 
     def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        mean = mean_of(inputs["counts"], [inputs[update_name(i, _ANY)] for i in range(updates)])
+        parts = [inputs[update_name(i, _ANY)] for i in range(updates)]
+        mean = window_of(inputs["counts"], parts, trimmed())
         after = momentum_step(inputs[f"weights/{_ANY}"], inputs[f"velocity/{_ANY}"], mean)
         return {f"{part}/{_ANY}": tensor for part, tensor in zip(PARTS, after, strict=True)}
 

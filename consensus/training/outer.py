@@ -1,7 +1,8 @@
 """The outer step: final updates of a round -> the next global state, exactly.
 
-A weighted mean through integers (so the order of the updates cannot matter), then Nesterov momentum (Sutskever et al.
-2013) as DiLoCo uses it (Douillard et al. 2023), every op rounded by itself.
+The weighted trimmed mean (consensus/aggregation: its weights and sums are integers, so the order of the updates cannot
+matter), then Nesterov momentum (Sutskever et al. 2013) as DiLoCo uses it (Douillard et al. 2023), every op rounded by
+itself.
 """
 
 import math
@@ -12,17 +13,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from consensus.aggregation import Contributions, Rule, TrimmedMean
 from consensus.arithmetic.numbers import round32
 from consensus.errors import OuterStepError
 from economics.constants import OUTER_MOMENTUM, OUTER_RATE, UPDATE_WEIGHT_MIN
 from economics.units import BPS, BasisPoints
 
-UPDATE_BITS: Final = 29
-"""The largest coordinate of a round's updates is an integer below 2**30 on the common grid."""
-
-TOTAL_BITS: Final = 63
-_LEAST: Final = 2.0**-90
-"""A tensor whose updates all stay below this counts as unchanged: its grid would leave the normal numbers."""
+DEFAULT_RULE: Final[Rule] = TrimmedMean()
+"""What the outer step's program computes, and so what a claimed outer step is judged by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +46,6 @@ def update_weight(steps: int, freshness: int = BPS) -> int:
     return max(math.isqrt(steps * BPS * BPS) * freshness // BPS, int(UPDATE_WEIGHT_MIN))
 
 
-def weighted_mean(parts: Sequence[tuple[int, Tensor]]) -> Tensor:
-    """Mean of fp32 tensors of one shape with integer weights >= 1.
-
-    All are rounded to a common power-of-two grid of 30 bits, summed as int64 with their weights, divided by the sum
-    of weights rounding half up, and scaled back once. Raises OuterStepError on a value that is not finite or on
-    weights too large for 63 bits.
-    """
-    total = sum(weight for weight, _ in parts)
-    too_large = (2 * total + 1).bit_length() + UPDATE_BITS + 1 > TOTAL_BITS
-    if not parts or too_large or any(weight < 1 for weight, _ in parts):
-        raise OuterStepError("the weights of a mean are at least 1 and their sum stays below 2^32")
-    updates = [t for _, t in parts]
-    if not bool(torch.isfinite(_largest(updates))):
-        raise OuterStepError("an update holds a value that is not finite")
-    return mean_of(torch.tensor([weight for weight, _ in parts], dtype=torch.int64), updates)
-
-
-def mean_of(weights: Tensor, updates: Sequence[Tensor]) -> Tensor:
-    """The mean in tensor operations alone, as the outer step's program holds it; ``weights`` int64 [updates]."""
-    top = _largest(updates)
-    live = top >= _LEAST
-    exponent = (top.view(torch.int32) >> 23) - 127
-    rate = torch.where(live, ((UPDATE_BITS - exponent + 127) << 23).view(torch.float32), 0.0)
-    grid = torch.where(live, ((exponent - UPDATE_BITS + 127) << 23).view(torch.float32), 0.0)
-    summed = torch.zeros(updates[0].shape, dtype=torch.int64)
-    for at, t in enumerate(updates):
-        summed = summed + torch.round(t * rate).to(torch.int64) * weights[at]
-    total = weights.sum(dtype=torch.int64)
-    mean = torch.div(summed * 2 + total, total * 2, rounding_mode="floor")
-    return mean.to(torch.float32) * grid
-
-
 def momentum_step(w: Tensor, velocity: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """One tensor's next weights and velocity: v' = momentum v + mean; w' = w - rate (mean + momentum v')."""
     rate, momentum = _ratio(OUTER_RATE), _ratio(OUTER_MOMENTUM)
@@ -87,24 +53,19 @@ def momentum_step(w: Tensor, velocity: Tensor, mean: Tensor) -> tuple[Tensor, Te
     return w - (mean + velocity * momentum) * rate, velocity
 
 
-def _largest(updates: Sequence[Tensor]) -> Tensor:
-    """The largest magnitude of all, row by row, so that no single maximum runs over a whole matrix."""
-    tops = [t.abs().amax(-1) if t.dim() else t.abs() for t in updates]
-    return torch.stack([top.amax() if top.dim() else top for top in tops]).amax()
-
-
-def outer_step(state: GlobalState, updates: Sequence[tuple[int, Mapping[str, Tensor]]]) -> GlobalState:
+def outer_step(
+    state: GlobalState, updates: Sequence[tuple[int, Mapping[str, Tensor]]], rule: Rule = DEFAULT_RULE
+) -> GlobalState:
     """The next global state from (integer weight, update) pairs; ``state`` is left as it was.
 
-    Raises OuterStepError when there is no update, an update is not finite or has other tensors, or a weight would leave
-    the finite range.
+    ``rule`` joins the updates; with another than the default, the result is not what the outer step's program computes.
+    Raises OuterStepError when there is no update, an update is not finite or has other tensors, a weight is out of
+    range, the rule needs more updates, or a weight of the model would leave the finite range.
     """
+    joined = rule(Contributions.of(updates, {name: tuple(w.shape) for name, w in state.weights.items()}))
     weights, velocity = {}, {}
     for name, w in state.weights.items():
-        if any(name not in update or update[name].shape != w.shape for _, update in updates):
-            raise OuterStepError(f"an update does not hold {name} in the model's shape")
-        mean = weighted_mean([(weight, update[name]) for weight, update in updates])
-        weights[name], velocity[name] = momentum_step(w, state.velocity[name], mean)
+        weights[name], velocity[name] = momentum_step(w, state.velocity[name], joined[name])
         if not bool(torch.isfinite(weights[name]).all()):
             raise OuterStepError(f"{name} would leave the finite range")
     return GlobalState(weights, velocity)

@@ -22,9 +22,10 @@ pytestmark = pytest.mark.process
 
 def test_transfer_between_peers_through_a_killed_peer_process(tmp_path: Path) -> None:
     """The server's peer process is killed (-9) in the middle; after its restart the fetch goes on where it stopped."""
+    from peer_nodes import NETWORK, Signer, ids, settings, stake_file, until
+
     from node.net.client import Network
     from node.net.errors import PeerLostError
-    from peer_nodes import NETWORK, Signer, ids, settings, stake_file, until
 
     def dialled(taker: Network) -> socket.socket | None:
         try:
