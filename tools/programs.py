@@ -24,6 +24,7 @@ from typing import Final
 
 from consensus.model.config import PRESETS, ModelConfig
 from consensus.program.suite import Suite
+from consensus.training.resize import Change
 
 _ROOT: Final = bytes.fromhex
 
@@ -32,9 +33,9 @@ KNOWN: Final[dict[ModelConfig, Suite]] = {{
 
 
 @cache
-def suite_of(config: ModelConfig) -> Suite:
-    """What claims about an architecture name; captured where it is no preset."""
-    return KNOWN.get(config) or Suite.of(config)
+def suite_of(config: ModelConfig, change: Change | None = None) -> Suite:
+    """What claims about an architecture name, in a round that ends with ``change``; captured where it is no preset."""
+    return (KNOWN.get(config) or Suite.of(config)) if change is None else suite_of(config).changing(config, change)
 '''
 
 

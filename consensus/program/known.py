@@ -25,6 +25,8 @@ KNOWN: Final[dict[ModelConfig, Suite]] = {
         schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
         sequences=8,
         length=129,
+        layer_segments=59,
+        layers_root=_ROOT("c1a292ed886525006166d91634a537d67a213e5208380fbafe2fc2a29d97c4f5"),
     ),
     PRESETS["small"]: Suite(
         tensors=27,
@@ -38,6 +40,8 @@ KNOWN: Final[dict[ModelConfig, Suite]] = {
         schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
         sequences=32,
         length=257,
+        layer_segments=0,
+        layers_root=_ROOT("0000000000000000000000000000000000000000000000000000000000000000"),
     ),
     PRESETS["base"]: Suite(
         tensors=43,
@@ -51,6 +55,8 @@ KNOWN: Final[dict[ModelConfig, Suite]] = {
         schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
         sequences=64,
         length=513,
+        layer_segments=0,
+        layers_root=_ROOT("0000000000000000000000000000000000000000000000000000000000000000"),
     ),
 }
 

@@ -51,7 +51,10 @@ contract Deploy is Deployment {
             _address("vocabulary", address(s.vocabulary)),
             _address("governor", address(s.governor)),
             _address("emergency", address(s.emergency)),
-            _last("escrow", _quoted(vm.toString(address(s.escrow))))
+            _address("escrow", address(s.escrow)),
+            _address("court", address(s.court)),
+            _address("court_judge", address(s.courtJudge)),
+            _last("quorums", _quoted(vm.toString(address(s.quorums))))
         );
     }
 
@@ -120,6 +123,7 @@ contract Deploy is Deployment {
         });
         c.progressTime = vm.parseJsonUint(json, ".progressTime").toUint64();
         c.settleTime = vm.parseJsonUint(json, ".settleTime").toUint64();
+        c.answerWindow = vm.parseJsonUint(json, ".answerWindow").toUint64();
     }
 
     function _readParameters(string memory json) private pure returns (IWorkRegistry.Parameters memory) {

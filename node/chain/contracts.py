@@ -16,6 +16,7 @@ from consensus.dispute.moves import Move
 from node.chain.client import ChainClient
 from node.chain.deployment import Deployment
 from node.chain.governance import EmergencyGovernor, Vocabulary, VocabularyGovernor
+from node.chain.quorums import Quorums
 from node.chain.types import (
     Challenge,
     ChallengeState,
@@ -129,6 +130,10 @@ class Staking(Wrapper):
         """The contract that locks and slashes bonds of proposals."""
         return str(self._view("vocabulary"))
 
+    def quorums(self) -> str:
+        """The contract that locks and slashes bonds of quorums' members."""
+        return str(self._view("quorums"))
+
     def votes_of(self, account: str) -> int:
         """Votes that `account` has now: wei of stake that is its own or delegated to it."""
         return int(self._view("getVotes", account))
@@ -189,6 +194,10 @@ class Emission(Wrapper):
         """The contract that accrues rewards of proposers."""
         return str(self._view("vocabulary"))
 
+    def quorums(self) -> str:
+        """The contract that shares rewards of quorums' claims out."""
+        return str(self._view("quorums"))
+
     def collect(self) -> TxReceipt:
         """Mint for the account what it has earned, within the caps."""
         return self._send("collect rewards", "collect")
@@ -248,6 +257,10 @@ class WorkRegistry(Wrapper):
     def post(self, claim: Claim) -> TxReceipt:
         """Post the account's claim."""
         return self._send(f"post the {claim.kind.name} claim of round {claim.round}", "post", claim)
+
+    def post_for(self, claim: Claim, session: int) -> TxReceipt:
+        """Post the account's TRAIN claim for a session that it leads."""
+        return self._send(f"post the claim of session {session} in round {claim.round}", "postFor", claim, session)
 
     def challenge(self, claim: Claim, step: int) -> TxReceipt:
         """Say that `step` of an open claim is wrong."""
@@ -341,6 +354,7 @@ class Contracts:
     vocabulary: Vocabulary
     governor: VocabularyGovernor
     emergency: EmergencyGovernor
+    quorums: Quorums
 
     @classmethod
     def at(cls, client: ChainClient, deployment: Deployment) -> Contracts:
@@ -361,4 +375,5 @@ class Contracts:
             Vocabulary(client, at.vocabulary),
             VocabularyGovernor(client, at.governor),
             EmergencyGovernor(client, at.emergency),
+            Quorums(client, at.quorums),
         )

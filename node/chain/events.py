@@ -361,6 +361,79 @@ class Refunded(Event):
     returned: int
 
 
+@dataclass(frozen=True)
+class Registered(Event):
+    """A session begins; each member is (account, first layer, layer count)."""
+
+    session: int
+    leader: str
+    until: int
+    members_hash: bytes
+    members: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class ClaimBound(Event):
+    """A claim is a session's."""
+
+    session: int
+    claim_hash: bytes
+
+
+@dataclass(frozen=True)
+class ClaimDue(Event):
+    """A session's claim is final; its reward can be shared out."""
+
+    session: int
+    claim_hash: bytes
+    steps: int
+
+
+@dataclass(frozen=True)
+class MemberPaid(Event):
+    """A member earned `reward` wei for its layers in a claim."""
+
+    session: int
+    claim_hash: bytes
+    account: str
+    reward: int
+
+
+@dataclass(frozen=True)
+class FaultFound(Event):
+    """An op of a session's claim was ruled wrong; its owner can be named until `deadline`."""
+
+    session: int
+    claim_hash: bytes
+    challenger: str
+    op: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Blamed(Event):
+    """An account answered for a session's lost claim."""
+
+    session: int
+    claim_hash: bytes
+    account: str
+
+
+@dataclass(frozen=True)
+class Ended(Event):
+    """A session takes no claims any more."""
+
+    session: int
+
+
+@dataclass(frozen=True)
+class MemberLeft(Event):
+    """A member has its bond back."""
+
+    session: int
+    account: str
+
+
 EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
     ("WorkRegistry", kind.__name__): kind
     for kind in (
@@ -381,6 +454,10 @@ EVENT_TYPES |= {
     ("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameMoved, GameEnded)
 }
 EVENT_TYPES |= {("InferenceEscrow", kind.__name__): kind for kind in (Opened, Cancelled, Settled, Refunded)}
+EVENT_TYPES |= {
+    ("Quorums", kind.__name__): kind
+    for kind in (Registered, ClaimBound, ClaimDue, MemberPaid, FaultFound, Blamed, Ended, MemberLeft)
+}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}
@@ -438,6 +515,8 @@ def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
         values["change"] = _change(values["change"])
     if "support" in values:
         values["support"] = Support(values["support"])
+    if "members" in values:
+        values["members"] = tuple(tuple(one.values() if isinstance(one, Mapping) else one) for one in values["members"])
     if "children" in values:
         values["children"] = tuple(map(bytes, values["children"]))
     if isinstance(values.get("reason"), int):  # elsewhere it is somebody's text
