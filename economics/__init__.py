@@ -28,7 +28,6 @@ __all__ = [
     "audit_share",
     "audited_claims",
     "claim_reward",
-    "member_shares",
     "day_of",
     "emission_ceiling",
     "epoch_cap",
@@ -36,6 +35,7 @@ __all__ = [
     "is_drawn",
     "lost_challenge",
     "lost_claim",
+    "member_shares",
     "neuro",
     "payable",
 ]

@@ -57,6 +57,7 @@ ATTACKS = (
     "leader dissolving with an open claim",
     "leader stranding the members",
     "blame moved to another member",
+    "leader framing a member",
     "reward split",
     "duplicate member",
     "gap or overlap in ranges",

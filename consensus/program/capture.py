@@ -29,8 +29,8 @@ def capture(
 ) -> Program:
     """The program of ``step``, a function from named tensors to named tensors; ``inputs`` give shapes and types only.
 
-    ``layer_of`` gives the layer of a named tensor; operations that ran within ``for_layer`` work for that one. Raises ProgramError, with name and place, for an
-    operation outside the op set.
+    ``layer_of`` gives the layer of a named tensor; operations that ran within ``for_layer`` work for that one.
+    Raises ProgramError, with name and place, for an operation outside the op set.
     """
     names = list(inputs)
     results: list[str] = []

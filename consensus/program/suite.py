@@ -83,7 +83,9 @@ class Suite:
 def answer_suite(config: ModelConfig) -> Suite:
     """What ANSWER claims name: their step is one token, a context is one sequence. Captured, which takes seconds."""
     program, none = infer_program(config), bytes(32)
-    return Suite(len(config.shapes()), len(program.ops), program.root(), 0, none, 0, none, 0, none, 1, config.seq_len, 0, none)
+    return Suite(
+        len(config.shapes()), len(program.ops), program.root(), 0, none, 0, none, 0, none, 1, config.seq_len, 0, none
+    )
 
 
 @cache

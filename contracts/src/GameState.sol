@@ -105,7 +105,7 @@ abstract contract GameState is IJudge {
     function _end(bytes32 game, Dispute calldata d, bool proverWon, uint32 op) internal {
         _forget(game);
         emit GameEnded(game, d.claim.node, d.challenger, proverWon);
-        registry.rule(d.claim, d.challenger, proverWon, op);
+        registry.rule(d.claim, d.challenger, proverWon, op, d.trace);
     }
 
     function _forget(bytes32 game) internal {

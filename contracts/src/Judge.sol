@@ -158,6 +158,7 @@ contract Judge is GameState {
     function _opOf(Dispute calldata d, Program calldata program, uint32 op) private pure returns (uint32) {
         if (d.claim.kind != ClaimLib.TRAIN) return ClaimLib.NO_OP;
         // A suite's trees, and so its ops, are counted by 32 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
         return d.step == d.claim.steps ? uint32(program.suite.stepOps) + op : op;
     }
 

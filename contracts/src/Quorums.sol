@@ -27,6 +27,8 @@ contract Quorums is IQuorums, EIP712 {
         "Consent(address leader,Member[] members,uint64 nonce,uint64 until)Member(address account,uint16 firstLayer,uint16 layerCount)"
     );
 
+    bytes32 private constant WORK_TYPEHASH = keccak256("Work(bytes32 claimHash,uint32 step,bytes32 trace)");
+
     /// @inheritdoc IQuorums
     IStaking public immutable staking;
     /// @inheritdoc IQuorums
@@ -122,7 +124,8 @@ contract Quorums is IQuorums, EIP712 {
         Programs.Suite calldata suite,
         Segment calldata segment,
         uint256 index,
-        bytes32[] calldata proof
+        bytes32[] calldata proof,
+        bytes calldata signature
     ) external {
         bytes32 claimHash = registry.hashClaim(claim);
         Bound memory b = _bound(claimHash, State.Faulty);
@@ -137,8 +140,10 @@ contract Quorums is IQuorums, EIP712 {
             return;
         }
         uint256 at = Members.holderOf(members, segment.layer);
-        _free(_sessions[b.session], at, members[at].account);
-        _slash(b.session, claimHash, members[at].account, f.challenger);
+        address owner = members[at].account;
+        if (owner != leader) _checkSigned(owner, f.work, signature);
+        _free(_sessions[b.session], at, owner);
+        _slash(b.session, claimHash, owner, f.challenger);
         staking.unlock(leader, BOND);
     }
 
@@ -170,7 +175,7 @@ contract Quorums is IQuorums, EIP712 {
     }
 
     /// @inheritdoc IQuorums
-    function lose(bytes32 claimHash, address challenger, uint32 op) external onlyRegistry {
+    function lose(bytes32 claimHash, address challenger, uint32 op, uint32 step, bytes32 trace) external onlyRegistry {
         uint64 session = _bound(claimHash, State.Open).session;
         Session storage s = _sessions[session];
         if (!s.ended) {
@@ -184,7 +189,8 @@ contract Quorums is IQuorums, EIP712 {
         }
         uint64 deadline = (block.timestamp + BLAME_TIME).toUint64();
         _claims[claimHash].state = State.Faulty;
-        _faults[claimHash] = Fault({ challenger: challenger, deadline: deadline, op: op });
+        bytes32 work = hashWork(claimHash, step, trace);
+        _faults[claimHash] = Fault({ challenger: challenger, deadline: deadline, op: op, work: work });
         emit FaultFound(session, claimHash, challenger, op, deadline);
     }
 
@@ -212,6 +218,11 @@ contract Quorums is IQuorums, EIP712 {
         return _consent(leader, Members.hash(members), nonce, until);
     }
 
+    /// @inheritdoc IQuorums
+    function hashWork(bytes32 claimHash, uint32 step, bytes32 trace) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(WORK_TYPEHASH, claimHash, step, trace)));
+    }
+
     function _slash(uint64 session, bytes32 claimHash, address account, address challenger) private {
         _claims[claimHash].state = State.Lost;
         _sessions[session].busy = false;
@@ -220,6 +231,8 @@ contract Quorums is IQuorums, EIP712 {
     }
 
     function _free(Session storage s, uint256 index, address account) private {
+        // An index is below 16.
+        // forge-lint: disable-next-line(unsafe-typecast, incorrect-shift)
         uint16 bit = uint16(1 << index);
         if (s.freed & bit != 0) revert BondGone(account);
         s.freed |= bit;
@@ -231,6 +244,11 @@ contract Quorums is IQuorums, EIP712 {
             address signer = ECDSA.recoverCalldata(digest, signatures[i]);
             if (signer != members[i].account) revert NoConsent(i, signer);
         }
+    }
+
+    function _checkSigned(address owner, bytes32 work, bytes calldata signature) private pure {
+        address signer = ECDSA.recoverCalldata(work, signature);
+        if (signer != owner) revert TraceNotSigned(owner, signer);
     }
 
     /// @dev What each member earns; together never more than the cap of one claim.

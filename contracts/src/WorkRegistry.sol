@@ -130,16 +130,16 @@ contract WorkRegistry is RegistryState {
         Challenge storage c = _challenges[claimHash][challenger];
         if (c.state != ChallengeState.Waiting) revert NotWaiting();
         if (block.timestamp <= c.deadline) revert TooEarly(c.deadline);
-        _proverLoses(claim, claimHash, challenger, LossReason.Silence, ClaimLib.NO_OP);
+        _proverLoses(claim, claimHash, challenger, LossReason.Silence, ClaimLib.NO_OP, 0);
     }
 
     /// @inheritdoc IWorkRegistry
-    function rule(Claim calldata claim, address challenger, bool proverWon, uint32 op) external {
+    function rule(Claim calldata claim, address challenger, bool proverWon, uint32 op, bytes32 trace) external {
         if (msg.sender != address(JUDGE)) revert OnlyJudge(msg.sender);
         (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
         if (_challenges[claimHash][challenger].state != ChallengeState.Judged) revert NoChallenge();
         if (proverWon) _proverWins(claim, claimHash, slot, challenger);
-        else _proverLoses(claim, claimHash, challenger, LossReason.Ruling, op);
+        else _proverLoses(claim, claimHash, challenger, LossReason.Ruling, op, trace);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -247,9 +247,14 @@ contract WorkRegistry is RegistryState {
         staking.slash(challenger, CHALLENGE_BOND, claim.node, CHALLENGE_BOND / 2);
     }
 
-    function _proverLoses(Claim calldata claim, bytes32 claimHash, address challenger, LossReason reason, uint32 op)
-        private
-    {
+    function _proverLoses(
+        Claim calldata claim,
+        bytes32 claimHash,
+        address challenger,
+        LossReason reason,
+        uint32 op,
+        bytes32 trace
+    ) private {
         uint32 step = _challenges[claimHash][challenger].step;
         delete _challenges[claimHash][challenger];
         bool shared = _slots[claim.node].ofQuorum();
@@ -260,7 +265,7 @@ contract WorkRegistry is RegistryState {
         else r.outerNode = address(0);
         r.settledAt = block.timestamp.toUint48();
         emit ClaimLost(claim.round, claim.node, claimHash, challenger, step, reason);
-        if (shared) quorums.lose(claimHash, challenger, op);
+        if (shared) quorums.lose(claimHash, challenger, op, step, trace);
         // Else the quorums slash whoever the op belongs to; the leader's bond stays locked until then.
         if (!shared || op == ClaimLib.NO_OP) staking.slash(claim.node, 2 * CLAIM_BOND, challenger, CLAIM_BOND);
         staking.unlock(challenger, CHALLENGE_BOND);

@@ -235,6 +235,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "WrongClaimState": ("The claim is in state {state} of its session, in which that is not taken.", _CLAIMS),
     "NotMember": ("{caller} is not the member it names.", "Name the account's own place among the members."),
     "BondGone": ("{account} has no bond in this session any more: it has left, or was slashed.", _CLAIMS),
+    "TraceNotSigned": (
+        "The trace that the op is in is signed by {signer} and not by {owner}.",
+        "Show the owner's own signature; without it the leader answers for the claim.",
+    ),
     "WrongSuite": ("The programs given are not those of the claim.", _INTERNAL),
     "WrongSegment": ("Op {op} is not in the segment given, or that is none of the program's.", _INTERNAL),
 }

@@ -35,6 +35,7 @@ _TYPES = {
         ("verifyingContract", "address"),
     ),
     "Member": (("account", "address"), ("firstLayer", "uint16"), ("layerCount", "uint16")),
+    "Work": (("claimHash", "bytes32"), ("step", "uint32"), ("trace", "bytes32")),
     "Consent": (("leader", "address"), ("members", "Member[]"), ("nonce", "uint64"), ("until", "uint64")),
 }
 
@@ -52,6 +53,29 @@ class BoundState(IntEnum):
     PAID = 3
     FAULTY = 4
     LOST = 5
+
+
+class _Signed:
+    """What members sign, as EIP-712 has it."""
+
+    def message(self, chain_id: int, contract: str) -> dict[str, Any]:
+        """The full EIP-712 message, as `ChainClient.sign_typed` takes it."""
+        raise NotImplementedError
+
+    def digest(self, chain_id: int, contract: str) -> bytes:
+        """The EIP-712 digest; equals the contract's own."""
+        signable = encode_typed_data(full_message=self.message(chain_id, contract))
+        return keccak(b"\x19" + signable.version + signable.header + signable.body)
+
+    def signer(self, signature: bytes, chain_id: int, contract: str) -> str | None:
+        """Who signed, None where that is nobody."""
+        if len(signature) != SIGNATURE_BYTES:
+            return None
+        signable = encode_typed_data(full_message=self.message(chain_id, contract))
+        try:
+            return str(Account.recover_message(signable, signature=signature))
+        except (BadSignature, ValidationError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +111,7 @@ def check_members(members: Sequence[Member], leader: str, layers: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(_Signed):
     """What every member signs: this session of this leader, and no other. ``nonce`` is `Quorums.nonce_of(leader)`."""
 
     leader: str
@@ -97,29 +121,24 @@ class Consent:
 
     def message(self, chain_id: int, contract: str) -> dict[str, Any]:
         """The full EIP-712 message, as `ChainClient.sign_typed` takes it."""
-        types = {
-            name: [{"name": field, "type": kind} for field, kind in members] for name, members in _TYPES.items()
-        }
-        domain = {"name": EIP712_NAME, "version": EIP712_VERSION, "chainId": chain_id, "verifyingContract": contract}
         names = [name for name, _ in _TYPES["Member"]]
         members = [dict(zip(names, member.to_tuple(), strict=True)) for member in self.members]
         values = {"leader": self.leader, "members": members, "nonce": self.nonce, "until": self.until}
-        return {"primaryType": "Consent", "types": types, "domain": domain, "message": values}
+        return _message("Consent", ("Consent", "Member"), values, chain_id, contract)
 
-    def digest(self, chain_id: int, contract: str) -> bytes:
-        """The EIP-712 digest; equals `Quorums.hash_consent`."""
-        signable = encode_typed_data(full_message=self.message(chain_id, contract))
-        return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
-    def signer(self, signature: bytes, chain_id: int, contract: str) -> str | None:
-        """Who signed, None where that is nobody."""
-        if len(signature) != SIGNATURE_BYTES:
-            return None
-        signable = encode_typed_data(full_message=self.message(chain_id, contract))
-        try:
-            return str(Account.recover_message(signable, signature=signature))
-        except (BadSignature, ValidationError):
-            return None
+@dataclass(frozen=True, slots=True)
+class Work(_Signed):
+    """A member's word that its ops in the trace of a challenged step are its own, without which it answers for none."""
+
+    claim_hash: bytes
+    step: int
+    trace: bytes
+
+    def message(self, chain_id: int, contract: str) -> dict[str, Any]:
+        """The full EIP-712 message, as `ChainClient.sign_typed` takes it."""
+        values = {"claimHash": self.claim_hash, "step": self.step, "trace": self.trace}
+        return _message("Work", ("Work",), values, chain_id, contract)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +163,12 @@ class BoundClaim:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An op ruled wrong (IQuorums.Fault)."""
+    """An op ruled wrong (IQuorums.Fault). ``work``: the digest that its owner must have signed to answer for it."""
 
     challenger: str
     deadline: int
     op: int
+    work: bytes
 
 
 class Quorums(Wrapper):
@@ -197,8 +217,7 @@ class Quorums(Wrapper):
 
     def sign(self, consent: Consent) -> bytes:
         """The account's signature of a consent."""
-        v, r, s = self._client.sign_typed(consent.message(self._client.chain_id, self.address))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])
+        return _packed(self._client.sign_typed(consent.message(self._client.chain_id, self.address)))
 
     def register(self, consent: Consent, signatures: Sequence[bytes]) -> TxReceipt:
         """Begin a session that all its members have signed, in their order."""
@@ -225,15 +244,37 @@ class Quorums(Wrapper):
         """Share a final claim's reward out."""
         return self._send("share a claim's reward out", "pay", claim_hash, _tuples(members))
 
-    def blame(self, claim: Claim, members: Sequence[Member], suite: Suite, table: LayerTable, op: int) -> TxReceipt:
-        """Slash whoever holds the layer of `op`, which was ruled wrong; `table` is that of the claim's `suite`."""
+    def sign_work(self, work: Work) -> bytes:
+        """The account's word that its ops in a challenged step's trace are its own."""
+        return _packed(self._client.sign_typed(work.message(self._client.chain_id, self.address)))
+
+    def blame(
+        self, claim: Claim, members: Sequence[Member], suite: Suite, table: LayerTable, op: int, signature: bytes
+    ) -> TxReceipt:
+        """Slash whoever holds the layer of `op`, which was ruled wrong; `table` is that of the claim's `suite`.
+
+        `signature` is the owner's of the `Work` in question; b"" where the owner is the leader.
+        """
         row = table.row_of(op)
-        words = (astuple(suite), table.segments[row].to_tuple(), row, table.proof(row))
+        words = (astuple(suite), table.segments[row].to_tuple(), row, table.proof(row), signature)
         return self._send(f"name the owner of op {op}", "blame", claim, _tuples(members), *words)
 
     def blame_leader(self, claim_hash: bytes) -> TxReceipt:
         """Slash the leader: nobody has shown in time whose the op is."""
         return self._send("hold the leader to a lost claim", "blameLeader", claim_hash)
+
+
+def _message(
+    primary: str, kinds: tuple[str, ...], values: dict[str, Any], chain_id: int, contract: str
+) -> dict[str, Any]:
+    types = {name: [{"name": field, "type": kind} for field, kind in _TYPES[name]] for name in ("EIP712Domain", *kinds)}
+    domain = {"name": EIP712_NAME, "version": EIP712_VERSION, "chainId": chain_id, "verifyingContract": contract}
+    return {"primaryType": primary, "types": types, "domain": domain, "message": values}
+
+
+def _packed(signature: tuple[int, int, int]) -> bytes:
+    v, r, s = signature
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])
 
 
 def _tuples(members: Sequence[Member]) -> list[tuple[str, int, int]]:

@@ -53,11 +53,13 @@ interface IQuorums {
         State state;
     }
 
-    /// @notice An op ruled wrong. challenger: who is paid for it. deadline: last timestamp for {blame}.
+    /// @notice An op ruled wrong. challenger: who is paid for it. deadline: last timestamp for {blame}. work: what the op's
+    /// owner must have signed to answer for it, see {hashWork}.
     struct Fault {
         address challenger;
         uint64 deadline;
         uint32 op;
+        bytes32 work;
     }
 
     /// @notice Ops `first` to `last` of the step, and of the update behind it, work on `layer`; the leader answers for
@@ -106,6 +108,8 @@ interface IQuorums {
     error WrongConsents(uint256 signatures, uint256 members);
     /// @notice Thrown when member `index` did not sign this session.
     error NoConsent(uint256 index, address signer);
+    /// @notice Thrown when the op's owner did not sign the trace that it is in.
+    error TraceNotSigned(address owner, address signer);
     /// @notice Thrown when the members given are not the session's, or there is no such session.
     error WrongMembers(uint64 session);
     /// @notice Thrown when anyone but the session's leader acts for it.
@@ -150,6 +154,9 @@ interface IQuorums {
     function pay(bytes32 claimHash, Member[] calldata members) external;
     /// @notice Slashes whoever holds the layer of the op that was ruled wrong, and frees the leader's bond. Anyone may
     /// call.
+    /// @dev A trace is posted by the leader, which could put a lie of its own at another's op: so a member answers only
+    /// for a trace that it has signed, and for one that nobody signed the leader does.
+    /// @param signature The owner's of {hashWork}; not looked at where the owner is the leader, who posted the trace.
     /// @param index, proof Place of the segment in the table that the claim's program commits to.
     function blame(
         Claim calldata claim,
@@ -157,7 +164,8 @@ interface IQuorums {
         Programs.Suite calldata suite,
         Segment calldata segment,
         uint256 index,
-        bytes32[] calldata proof
+        bytes32[] calldata proof,
+        bytes calldata signature
     ) external;
     /// @notice Slashes the leader: nobody has shown in time whose the op is. Anyone may call.
     function blameLeader(bytes32 claimHash) external;
@@ -168,7 +176,7 @@ interface IQuorums {
     function settle(bytes32 claimHash, uint32 steps) external;
     /// @notice The claim is lost; op {NO_OP}: the leader has answered for it. Else the leader's 2B are left locked, and
     /// these quorums decide about them. Registry only.
-    function lose(bytes32 claimHash, address challenger, uint32 op) external;
+    function lose(bytes32 claimHash, address challenger, uint32 op, uint32 step, bytes32 trace) external;
 
     /// @notice Where stake is held.
     function staking() external view returns (IStaking);
@@ -188,6 +196,9 @@ interface IQuorums {
     function nonceOf(address leader) external view returns (uint64);
     /// @notice Number of the newest session, 0 before the first.
     function sessions() external view returns (uint64);
+    /// @notice EIP-712 digest of Work(bytes32 claimHash,uint32 step,bytes32 trace): a member's word that its ops in the
+    /// trace of a challenged step are its own.
+    function hashWork(bytes32 claimHash, uint32 step, bytes32 trace) external view returns (bytes32);
     /// @notice EIP-712 digest of a consent.
     function hashConsent(address leader, Member[] calldata members, uint64 nonce, uint64 until)
         external

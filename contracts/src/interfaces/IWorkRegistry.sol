@@ -283,7 +283,8 @@ interface IWorkRegistry {
     /// @dev Where a quorum's claim is lost by an op, the quorums find out whose op it is and slash him; the bond of the
     /// leader stays locked until they have.
     /// @param op The op ruled wrong: of the step, or behind those the op of the update; NO_OP where there is none.
-    function rule(Claim calldata claim, address challenger, bool proverWon, uint32 op) external;
+    /// @param trace The op trace that was ruled about.
+    function rule(Claim calldata claim, address challenger, bool proverWon, uint32 op, bytes32 trace) external;
     /// @notice Points a challenge that the judge has at another step, once: the prover answers again. Judge only.
     function repoint(Claim calldata claim, address challenger, uint32 step) external;
     /// @notice Frees the bond of a challenge whose claim was lost to another one. Anyone may call.

@@ -284,6 +284,6 @@ contract AttacksTest is Fixture {
         emission.accrue(address(this), 1);
         Claim memory c = _posted(alice, STEPS);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
-        registry.rule(c, bob, true, ClaimLib.NO_OP);
+        registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }

@@ -7,7 +7,9 @@ import { IQuorums } from "../../src/interfaces/IQuorums.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
+import { Programs } from "../../src/libraries/Programs.sol";
 import { Rewards } from "../../src/libraries/Rewards.sol";
+import { MerkleTree } from "../utils/MerkleTree.sol";
 import { QuorumFixture } from "../utils/QuorumFixture.sol";
 
 /// @notice Attacks on quorums, one a test.
@@ -181,6 +183,21 @@ contract QuorumAttacksTest is QuorumFixture {
 
     function blame(Claim calldata c, uint256 row) external {
         _blame(c, row);
+    }
+
+    function test_attack_leader_framing_a_member() public {
+        // The leader answers for the claim with a trace that lies at bob's op; its accomplice proves the lie.
+        Claim memory c = _postFor(_register());
+        bytes32 hash = _ruled(c, 45);
+        bytes32[] memory proof = MerkleTree.path(_tableLeaves(), 4);
+        Programs.Suite memory suite = _suite();
+        bytes memory own = _sign(ALICE, quorums.hashWork(hash, 1, TRACE));
+        vm.expectRevert(abi.encodeWithSelector(IQuorums.TraceNotSigned.selector, bob, alice));
+        quorums.blame(c, _members(), suite, _segments()[4], 4, proof, own);
+        _skip(WINDOW + 1);
+        quorums.blameLeader(hash);
+        vm.assertEq(uint256(_account(bob).active), STAKE, "bob signed no such trace");
+        vm.assertEq(uint256(_account(alice).active), STAKE - 2 * BOND);
     }
 
     function test_attack_member_blaming_himself_for_the_bounty() public {

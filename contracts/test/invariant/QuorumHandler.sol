@@ -51,14 +51,14 @@ contract QuorumHandler is QuorumFixture {
     /// @notice A session is busy just while a claim of it is open or faulty.
     function busyIsRight() external view returns (bool) {
         uint256 busy;
-        uint256 open;
+        uint256 unsettled;
         for (uint64 id = 1; id <= quorums.sessions(); ++id) {
             if (quorums.sessionOf(id).busy) ++busy;
         }
         for (uint256 i = 0; i < _claims.length; ++i) {
-            if (_stateOf(i) == IQuorums.State.Open || _stateOf(i) == IQuorums.State.Faulty) ++open;
+            if (_stateOf(i) == IQuorums.State.Open || _stateOf(i) == IQuorums.State.Faulty) ++unsettled;
         }
-        return busy == open;
+        return busy == unsettled;
     }
 
     // --- verbs ---

@@ -199,8 +199,8 @@ contract RegistrySymbolic {
         IWorkRegistry.Opening memory o;
         vm.prank(ALICE);
         registry.answer(c, BOB, o, o, bytes32(uint256(9)));
-        registry.rule(c, BOB, first, ClaimLib.NO_OP);
-        (bool again,) = address(registry).call(abi.encodeCall(registry.rule, (c, BOB, second, ClaimLib.NO_OP)));
+        registry.rule(c, BOB, first, ClaimLib.NO_OP, 0);
+        (bool again,) = address(registry).call(abi.encodeCall(registry.rule, (c, BOB, second, ClaimLib.NO_OP, 0)));
         assert(!again);
         assert(books.locked(BOB) == 0);
         assert(books.locked(ALICE) == (first ? int256(2 * BOND) : int256(0)));
@@ -217,7 +217,7 @@ contract RegistrySymbolic {
         if (which == 0) message = abi.encodeCall(registry.challenge, (c, step));
         else if (which == 1) message = abi.encodeCall(registry.answer, (c, other, o, o, bytes32(0)));
         else if (which == 2) message = abi.encodeCall(registry.timeout, (c, other));
-        else if (which == 3) message = abi.encodeCall(registry.rule, (c, other, step == 0, step));
+        else if (which == 3) message = abi.encodeCall(registry.rule, (c, other, step == 0, step, 0));
         else if (which == 4) message = abi.encodeCall(registry.finalise, (c));
         else if (which == 5) message = abi.encodeCall(registry.reclaim, (c, other));
         else message = abi.encodeCall(registry.post, (c));
@@ -250,7 +250,7 @@ contract GamesSymbolic {
         vm.warp(1000);
     }
 
-    function rule(Claim calldata, address, bool won, uint32) external {
+    function rule(Claim calldata, address, bool won, uint32, bytes32) external {
         ++rulings;
         proverWon = won;
     }

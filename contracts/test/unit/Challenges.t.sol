@@ -313,7 +313,7 @@ contract ChallengesTest is Fixture {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
-        registry.rule(c, bob, true, ClaimLib.NO_OP);
+        registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }
 
@@ -424,6 +424,6 @@ contract JudgedChallengesTest is Fixture {
         scripted.decide(registry, c, bob, true);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, alice));
         vm.prank(alice);
-        registry.rule(c, bob, true, ClaimLib.NO_OP);
+        registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }

@@ -93,7 +93,7 @@ contract QuorumClaimsTest is QuorumFixture {
         vm.expectRevert(denied);
         quorums.settle(keccak256("claim"), 1);
         vm.expectRevert(denied);
-        quorums.lose(keccak256("claim"), alice, 0);
+        quorums.lose(keccak256("claim"), alice, 0, 0, 0);
     }
 
     // --- finalise and pay ---
@@ -263,8 +263,9 @@ contract QuorumClaimsTest is QuorumFixture {
     function _expectBlame(Claim memory c, uint256 row, bytes memory error) private {
         bytes32[] memory proof = MerkleTree.path(_tableLeaves(), row);
         Programs.Suite memory suite = _suite();
+        bytes memory signature = _signedWork(c, _members(), 4);
         vm.expectRevert(error);
-        quorums.blame(c, _members(), suite, _segments()[row], row, proof);
+        quorums.blame(c, _members(), suite, _segments()[row], row, proof, signature);
     }
 
     function test_revert_blame_with_another_segment_suite_claim_or_members() public {
@@ -279,19 +280,40 @@ contract QuorumClaimsTest is QuorumFixture {
         IQuorums.Member[] memory m = _members();
         segment.layer = 5;
         vm.expectRevert(wrong);
-        quorums.blame(c, m, suite, segment, 4, proof);
+        quorums.blame(c, m, suite, segment, 4, proof, "");
         segment.layer = 4;
         suite.layersRoot = keccak256("mine");
         vm.expectRevert(IQuorums.WrongSuite.selector);
-        quorums.blame(c, m, suite, segment, 4, proof);
+        quorums.blame(c, m, suite, segment, 4, proof, "");
         suite = _suite();
         m[1].account = dave;
         vm.expectRevert(abi.encodeWithSelector(IQuorums.WrongMembers.selector, 1));
-        quorums.blame(c, m, suite, segment, 4, proof);
+        quorums.blame(c, m, suite, segment, 4, proof, "");
         c.round += 1;
         m = _members();
         vm.expectRevert(_wrongState(IQuorums.State.None));
-        quorums.blame(c, m, suite, segment, 4, proof);
+        quorums.blame(c, m, suite, segment, 4, proof, "");
+    }
+
+    function test_revert_blame_for_a_trace_that_the_owner_did_not_sign() public {
+        Claim memory c = _postFor(_register());
+        bytes32 hash = _ruled(c, 45);
+        bytes32[] memory proof = MerkleTree.path(_tableLeaves(), 4);
+        IQuorums.Segment memory segment = _segments()[4];
+        Programs.Suite memory suite = _suite();
+        IQuorums.Member[] memory m = _members();
+        vm.assertEq(quorums.faultOf(hash).work, quorums.hashWork(hash, 1, TRACE));
+        bytes memory others = _sign(CAROL, quorums.hashWork(hash, 1, TRACE));
+        vm.expectRevert(abi.encodeWithSelector(IQuorums.TraceNotSigned.selector, bob, carol));
+        quorums.blame(c, m, suite, segment, 4, proof, others);
+        for (uint256 i = 0; i < 3; ++i) {
+            bytes32 other = quorums.hashWork(i == 0 ? bytes32(0) : hash, i == 1 ? 2 : 1, i == 2 ? bytes32(0) : TRACE);
+            bytes memory signature = _sign(BOB, other);
+            (bool ok,) =
+                address(quorums).call(abi.encodeCall(quorums.blame, (c, m, suite, segment, 4, proof, signature)));
+            vm.assertTrue(!ok, "another claim, step or trace");
+        }
+        _assertLocks(4 * BOND, 2 * BOND, 2 * BOND);
     }
 
     function test_revert_blame_twice() public {

@@ -132,7 +132,22 @@ abstract contract QuorumFixture is Fixture {
     function _blameWith(Claim memory c, IQuorums.Member[] memory m, uint256 row) internal {
         bytes32[] memory proof = MerkleTree.path(_tableLeaves(), row);
         Programs.Suite memory suite = _suite();
-        quorums.blame(c, m, suite, _segments()[row], row, proof);
+        bytes memory signature = _signedWork(c, m, _segments()[row].layer);
+        quorums.blame(c, m, suite, _segments()[row], row, proof, signature);
+    }
+
+    /// @dev The trace of the challenged step, signed by the owner of `layer`; by bob where it has none.
+    function _signedWork(Claim memory c, IQuorums.Member[] memory m, uint256 layer)
+        internal
+        view
+        returns (bytes memory)
+    {
+        address owner = bob;
+        for (uint256 i = 0; i < m.length; ++i) {
+            if (layer >= m[i].firstLayer && layer < m[i].firstLayer + m[i].layerCount) owner = m[i].account;
+        }
+        bytes32 work = quorums.hashWork(registry.hashClaim(c), 1, TRACE);
+        return _sign(owner == alice ? ALICE : owner == bob ? BOB : CAROL, work);
     }
 
     function _leave(uint64 session, address account, uint256 index) internal {

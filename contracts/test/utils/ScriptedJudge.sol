@@ -18,11 +18,11 @@ contract ScriptedJudge {
     }
 
     function blame(IWorkRegistry registry, Claim calldata claim, address challenger, uint32 op) external {
-        registry.rule(claim, challenger, false, op);
+        registry.rule(claim, challenger, false, op, _dispute.trace);
     }
 
     function decide(IWorkRegistry registry, Claim calldata claim, address challenger, bool proverWon) external {
-        registry.rule(claim, challenger, proverWon, ClaimLib.NO_OP);
+        registry.rule(claim, challenger, proverWon, ClaimLib.NO_OP, _dispute.trace);
     }
 
     function move(IWorkRegistry registry, Claim calldata claim, address challenger, uint32 step) external {
