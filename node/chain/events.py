@@ -14,17 +14,9 @@ from web3.types import LogReceipt
 
 from consensus.commitments.claim import Claim
 from node.chain import artifacts
+from node.chain.event import Event as Event  # noqa: PLC0414 - for those that say events.Event
+from node.chain.quorum_events import QUORUM_EVENTS
 from node.chain.types import Change, LossReason, Support
-
-
-@dataclass(frozen=True)
-class Event:
-    """Where an event stands: contract address, block number, transaction hash (32 bytes), index within the block."""
-
-    contract: str
-    block: int
-    tx_hash: bytes
-    log_index: int
 
 
 @dataclass(frozen=True)
@@ -361,79 +353,6 @@ class Refunded(Event):
     returned: int
 
 
-@dataclass(frozen=True)
-class Registered(Event):
-    """A session begins; each member is (account, first layer, layer count)."""
-
-    session: int
-    leader: str
-    until: int
-    members_hash: bytes
-    members: tuple[tuple[str, int, int], ...]
-
-
-@dataclass(frozen=True)
-class ClaimBound(Event):
-    """A claim is a session's."""
-
-    session: int
-    claim_hash: bytes
-
-
-@dataclass(frozen=True)
-class ClaimDue(Event):
-    """A session's claim is final; its reward can be shared out."""
-
-    session: int
-    claim_hash: bytes
-    steps: int
-
-
-@dataclass(frozen=True)
-class MemberPaid(Event):
-    """A member earned `reward` wei for its layers in a claim."""
-
-    session: int
-    claim_hash: bytes
-    account: str
-    reward: int
-
-
-@dataclass(frozen=True)
-class FaultFound(Event):
-    """An op of a session's claim was ruled wrong; its owner can be named until `deadline`."""
-
-    session: int
-    claim_hash: bytes
-    challenger: str
-    op: int
-    deadline: int
-
-
-@dataclass(frozen=True)
-class Blamed(Event):
-    """An account answered for a session's lost claim."""
-
-    session: int
-    claim_hash: bytes
-    account: str
-
-
-@dataclass(frozen=True)
-class Ended(Event):
-    """A session takes no claims any more."""
-
-    session: int
-
-
-@dataclass(frozen=True)
-class MemberLeft(Event):
-    """A member has its bond back."""
-
-    session: int
-    account: str
-
-
 EVENT_TYPES: dict[tuple[str, str], type[Event]] = {
     ("WorkRegistry", kind.__name__): kind
     for kind in (
@@ -454,10 +373,7 @@ EVENT_TYPES |= {
     ("Judge", kind.__name__): kind for kind in (GameOpened, Demanded, Revealed, RevealedData, GameMoved, GameEnded)
 }
 EVENT_TYPES |= {("InferenceEscrow", kind.__name__): kind for kind in (Opened, Cancelled, Settled, Refunded)}
-EVENT_TYPES |= {
-    ("Quorums", kind.__name__): kind
-    for kind in (Registered, ClaimBound, ClaimDue, MemberPaid, FaultFound, Blamed, Ended, MemberLeft)
-}
+EVENT_TYPES |= {("Quorums", kind.__name__): kind for kind in QUORUM_EVENTS}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}

@@ -13,7 +13,7 @@ from economics import Steps, member_shares
 from economics.constants import CLAIM_BOND
 from economics.units import neuro
 from node.chain.contracts import Contracts
-from node.chain.events import ClaimBound, ClaimDue, MemberLeft, MemberPaid, Registered
+from node.chain.quorum_events import ClaimBound, ClaimDue, MemberLeft, MemberPaid, Registered
 from node.chain.quorums import BoundState, Consent, Member, QuorumError, check_members
 from node.errors import RevertError
 
