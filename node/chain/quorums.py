@@ -189,6 +189,10 @@ class Quorums(Wrapper):
         """The registry whose claims these are."""
         return str(self._view("registry"))
 
+    def session_max(self) -> int:
+        """Longest session in seconds."""
+        return int(self._view("SESSION_MAX"))
+
     def sessions(self) -> int:
         """Number of the newest session, 0 before the first."""
         return int(self._view("sessions"))
@@ -214,6 +218,10 @@ class Quorums(Wrapper):
         """The contract's own digest of a consent."""
         members = _tuples(consent.members)
         return bytes(self._view("hashConsent", consent.leader, members, consent.nonce, consent.until))
+
+    def hash_work(self, work: Work) -> bytes:
+        """The contract's own digest of a member's word."""
+        return bytes(self._view("hashWork", work.claim_hash, work.step, work.trace))
 
     def sign(self, consent: Consent) -> bytes:
         """The account's signature of a consent."""

@@ -10,11 +10,11 @@ import pytest
 
 from consensus.commitments.claim import Claim, ClaimKind
 from economics import Steps, member_shares
-from economics.constants import CLAIM_BOND
+from economics.constants import CLAIM_BOND, SESSION_TIME_MAX
 from economics.units import neuro
 from node.chain.contracts import Contracts
 from node.chain.quorum_events import ClaimBound, ClaimDue, MemberLeft, MemberPaid, Registered
-from node.chain.quorums import BoundState, Consent, Member, QuorumError, check_members
+from node.chain.quorums import BoundState, Consent, Member, QuorumError, Work, check_members
 from node.errors import RevertError
 
 if TYPE_CHECKING:
@@ -102,6 +102,14 @@ def test_a_consent_is_read_alike_on_both_sides(three: list[Contracts]) -> None:
     assert replace(consent, nonce=1).signer(signature, *place) != three[1].client.address
     assert consent.signer(signature[:64], *place) is None
     assert consent.signer(b"\xff" * 65, *place) is None
+
+
+def test_work_is_read_alike_and_the_session_is_as_long(three: list[Contracts]) -> None:
+    quorums, work = three[0].quorums, Work(b"\x01" * 32, 7, b"\x02" * 32)
+    place = (three[0].client.chain_id, quorums.address)
+    assert work.digest(*place) == quorums.hash_work(work)
+    assert work.signer(three[1].quorums.sign_work(work), *place) == three[1].client.address
+    assert quorums.session_max() == SESSION_TIME_MAX
 
 
 def test_a_member_that_did_not_sign_is_named(three: list[Contracts]) -> None:
