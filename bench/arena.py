@@ -263,15 +263,18 @@ class Arena:
         serves: bool = True,
         reveals: bool = True,
         after: Sets | GlobalSets | None = None,
+        session: int | None = None,
     ) -> Outcome:
         """One whole game, from the claim to the ruling. ``lying`` is the step as the prover ran it.
 
         ``serves``: the prover's data is there to be fetched; otherwise it is demanded. ``reveals``: whether the prover
         answers demands. ``after``: the state it committed to, where that is not what its ops wrote.
+        ``session``: of the quorum that the prover leads, whose claim it is.
         """
         outcome, dispute = Outcome(True, ""), case.dispute
         claim, registry = dispute.claim, self.challenger.registry
-        outcome.count("commit", self.prover.registry.post(claim))
+        mine = self.prover.registry
+        outcome.count("commit", mine.post(claim) if session is None else mine.post_for(claim, session))
         outcome.count("challenge", registry.challenge(claim, dispute.step))
         me = self.challenger.client.address
         outcome.count("trace", self.prover.registry.answer(claim, me, *openings, dispute.trace))

@@ -3,7 +3,7 @@
 from economics.audit import audit_share, audited_claims, is_drawn
 from economics.emission import Minted, day_of, emission_ceiling, epoch_cap, epoch_of, payable
 from economics.networks import DEVNET, MAINNET, NETWORKS, NetworkParameters
-from economics.rewards import Work, claim_reward
+from economics.rewards import Work, claim_reward, member_shares
 from economics.slashing import LostChallenge, LostClaim, lost_challenge, lost_claim
 from economics.units import BPS, WAD, WEI_PER_NEURO, BasisPoints, Epoch, Seconds, Steps, Wad, Wei, neuro
 
@@ -35,6 +35,7 @@ __all__ = [
     "is_drawn",
     "lost_challenge",
     "lost_claim",
+    "member_shares",
     "neuro",
     "payable",
 ]

@@ -3,6 +3,7 @@
 Every division rounds down, so no rounding ever mints.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from economics import constants as c
@@ -79,3 +80,21 @@ def claim_reward(work: Work) -> Wei:
     reward = reward * reputation_multiplier(work.finals) // WAD
     reward = reward * scarcity_multiplier(work.scarcity) // WAD
     return Wei(min(reward, c.CLAIM_REWARD_CAP))
+
+
+def member_shares(steps: Steps, members: Sequence[tuple[int, Wei]]) -> tuple[Wei, ...]:
+    """What each member of a quorum earns in a final claim: (layers, stake) of each, in the order of their layers.
+
+    The first holds the embedding, the last the head. Where the shares pass the cap of a claim together, all are cut in
+    proportion; what rounding leaves is never minted. Raises ValueError on negative work.
+    """
+    if steps < 0 or any(layers < 0 or stake < 0 for layers, stake in members):
+        raise ValueError("steps, layers and stake cannot be negative")
+    shares = []
+    for at, (layers, stake) in enumerate(members):
+        role = role_multiplier(at == 0, at == len(members) - 1, True)
+        shares.append(c.PIPELINE_REWARD * steps * layers * role // BPS * stake_multiplier(stake) // WAD)
+    total = sum(shares)
+    if total > c.CLAIM_REWARD_CAP:
+        shares = [share * c.CLAIM_REWARD_CAP // total for share in shares]
+    return tuple(map(Wei, shares))

@@ -50,6 +50,18 @@ ATTACKS = (
     "unbounded loop",
     "Merkle second preimage",
     "bad reward root",
+    "stranger named a member",
+    "relayer altering ranges",
+    "consent replay",
+    "member leaving before slash",
+    "leader dissolving with an open claim",
+    "leader stranding the members",
+    "blame moved to another member",
+    "leader framing a member",
+    "reward split",
+    "duplicate member",
+    "gap or overlap in ranges",
+    "unbounded members",
 )
 """By the names that the protocol gives them; the tests' names begin with these."""
 

@@ -21,14 +21,15 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "NeuroToken": (),
     "Staking": ("NeuroToken",),
     "Emission": ("NeuroToken",),
-    "WorkRegistry": ("Judge", "Staking", "Emission", "NeuroToken", "Vocabulary"),
+    "WorkRegistry": ("Quorums", "Judge", "Staking", "Emission", "NeuroToken", "Vocabulary"),
     "Scalar": (),
-    "Judge": ("Scalar", "WorkRegistry", "Staking", "Emission", "NeuroToken"),
+    "Judge": ("Scalar", "WorkRegistry", "Quorums", "Staking", "Emission", "NeuroToken"),
     "Vocabulary": ("Staking", "Emission", "NeuroToken"),
     "VocabularyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
     "EmergencyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
     "InferenceEscrow": ("NeuroToken",),
     "AnswerCourt": ("Judge", "Staking", "NeuroToken"),
+    "Quorums": ("WorkRegistry", "Staking", "Emission", "NeuroToken"),
 }
 
 AbiEntry = dict[str, Any]

@@ -1,15 +1,23 @@
 """Collects the ops of a program: equal ops become one, and what no output needs is dropped."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from consensus.errors import ProgramError
-from consensus.program.ops import DType, Kind, Op, Program
+from consensus.program.ops import NO_LAYER, DType, Kind, Op, Program
 from consensus.program.views import View
+
+LayerOf = Callable[[str], int]
+"""The layer of a named tensor, NO_LAYER where it has none."""
 
 SHORT_REDUCTION = 16
 """A reduction over more elements than this reads them next to each other, so that a judge opens few leaves."""
+
+
+def of_none(name: str) -> int:
+    """No tensor has a layer."""
+    return NO_LAYER
 
 
 class Builder:
@@ -18,6 +26,9 @@ class Builder:
     def __init__(self, inputs: Sequence[str]) -> None:
         self._inputs = inputs
         self._ops: list[Op] = []
+        self._layers: list[int] = []
+        self.layer = NO_LAYER
+        """The layer that the ops added from here on work for."""
         self._seen: dict[bytes, int] = {}
 
     def add(self, op: Op) -> int:
@@ -26,6 +37,7 @@ class Builder:
         if key not in self._seen:
             self._seen[key] = len(self._ops)
             self._ops.append(op)
+            self._layers.append(self.layer)
         return self._seen[key]
 
     def input(self, name: str, dtype: DType, shape: Sequence[int]) -> View:
@@ -86,9 +98,12 @@ class Builder:
         ports = ((_renamed(port, placeholder, name), at) for port, at in program.outputs.items())
         return {port: View.dense(number[at], program.ops[at].dtype, program.ops[at].shape) for port, at in ports}
 
-    def finish(self, outputs: dict[str, View]) -> Program:
-        """The program of what these need, renumbered."""
-        wanted = {name: self.copy(view).source for name, view in outputs.items()}
+    def finish(self, outputs: dict[str, View], layer_of: LayerOf = of_none) -> Program:
+        """The program of what these need, renumbered. ``layer_of`` gives the layer of a named output."""
+        wanted: dict[str, int | None] = {}
+        for name, view in outputs.items():
+            self.layer = layer_of(name)
+            wanted[name] = self.copy(view).source
         needed: set[int] = set()
         waiting = [at for at in wanted.values() if at is not None]
         while waiting:
@@ -102,7 +117,8 @@ class Builder:
         if missing := [name for name in self._inputs if name not in given]:
             raise ProgramError(f"no result depends on input {missing[0]}")
         inputs = {name: given[name] for name in self._inputs}
-        return Program(ops, inputs, {name: number[at] for name, at in wanted.items() if at is not None})
+        layers = tuple(self._layers[old] for old in sorted(needed))
+        return Program(ops, inputs, {name: number[at] for name, at in wanted.items() if at is not None}, layers)
 
     def _dense(self, op: Op) -> View:
         return View.dense(self.add(op), op.dtype, op.shape)

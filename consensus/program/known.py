@@ -25,6 +25,8 @@ KNOWN: Final[dict[ModelConfig, Suite]] = {
         schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
         sequences=8,
         length=129,
+        layer_segments=63,
+        layers_root=_ROOT("b0d9f74cc8a9c499e69dcf0ab07cbec419022a56fca96974f4e50e5bce250c98"),
     ),
     PRESETS["small"]: Suite(
         tensors=27,
@@ -38,6 +40,8 @@ KNOWN: Final[dict[ModelConfig, Suite]] = {
         schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
         sequences=32,
         length=257,
+        layer_segments=253,
+        layers_root=_ROOT("39104e5396673fffa8cb2387e9642f267b840abc4c13e1629817a52459d17723"),
     ),
     PRESETS["base"]: Suite(
         tensors=43,
@@ -51,6 +55,8 @@ KNOWN: Final[dict[ModelConfig, Suite]] = {
         schedule_root=_ROOT("a067f47322e2bf5627cb76bb1224e113e36323e789160f08845ea21114a491c3"),
         sequences=64,
         length=513,
+        layer_segments=1369,
+        layers_root=_ROOT("f81c36571f533386f291f47d9c7750afdb9ffc2146bac9106861b7f2326d6510"),
     ),
 }
 

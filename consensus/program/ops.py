@@ -18,6 +18,9 @@ from consensus.commitments import tensors, tree
 from consensus.commitments.levels import Levels
 from consensus.errors import ProgramError
 
+NO_LAYER: Final = -1
+"""The layer of an op that works for none."""
+
 _MAX_U32: Final = 2**32 - 1
 _DOMAIN: Final = b"ponw/step-program/2\x00"
 
@@ -153,12 +156,14 @@ class Program:
     """Ops in an order in which each reads earlier ones only.
 
     ``inputs`` and ``outputs`` map names to ops, in the order in which the step was given and gave them. A name is a
-    tensor's own after the group it belongs to: ``weights/embed``.
+    tensor's own after the group it belongs to: ``weights/embed``. ``layers``: the layer that first needs each op, -1
+    where that is none; empty where the program was not captured layer by layer. It is no part of the root.
     """
 
     ops: tuple[Op, ...]
     inputs: dict[str, int]
     outputs: dict[str, int]
+    layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for at, op in enumerate(self.ops):

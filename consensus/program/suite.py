@@ -10,6 +10,7 @@ from consensus.commitments.tensors import tensor_bytes
 from consensus.errors import ProgramError
 from consensus.model.config import ModelConfig
 from consensus.program.infer import infer_program
+from consensus.program.layers import LayerTable
 from consensus.program.ops import Program
 from consensus.program.outer import outer_program
 from consensus.program.step import schedule_row, step_program
@@ -29,7 +30,7 @@ class Suite:
     ``tensors``: of one set (weights, a moment, an update). ``outer_root``: RFC 9162 tree, leaf n - 1 is ``size (u32 BE)
     ‖ root`` of the outer step over n claims, its size as ``outer_size`` has it. ``schedule_root``: leaf d is input
     ``schedule`` of step d: 16 bytes, or 32 where there are young layers.
-    A batch is int32 [sequences, length].
+    A batch is int32 [sequences, length]. ``layers_root``: tree of the ``layer_segments`` segments of ``LayerTable``.
     """
 
     tensors: int
@@ -43,11 +44,14 @@ class Suite:
     schedule_root: bytes
     sequences: int
     length: int
+    layer_segments: int
+    layers_root: bytes
 
     @classmethod
     def of(cls, config: ModelConfig, optimizer: AdamW | None = None, claims: int = MAX_CLAIMS) -> Self:
         """Captures every program of an architecture; ``claims``: most that an outer step sums up."""
         step, update = step_program(config, optimizer), update_program(config)
+        table = LayerTable.of(config, step, update)
         return cls(
             tensors=len(config.shapes()),
             step_ops=len(step.ops),
@@ -60,6 +64,8 @@ class Suite:
             schedule_root=tree.root(schedule_leaves(optimizer or AdamW(), MAX_STEPS, config)),
             sequences=config.batch,
             length=config.seq_len + 1,
+            layer_segments=len(table.segments),
+            layers_root=table.root(),
         )
 
     def changing(self, config: ModelConfig, change: Transition | None) -> Self:
@@ -80,7 +86,9 @@ class Suite:
 def answer_suite(config: ModelConfig) -> Suite:
     """What ANSWER claims name: their step is one token, a context is one sequence. Captured, which takes seconds."""
     program, none = infer_program(config), bytes(32)
-    return Suite(len(config.shapes()), len(program.ops), program.root(), 0, none, 0, none, 0, none, 1, config.seq_len)
+    return Suite(
+        len(config.shapes()), len(program.ops), program.root(), 0, none, 0, none, 0, none, 1, config.seq_len, 0, none
+    )
 
 
 @cache

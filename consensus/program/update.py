@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from consensus.model.config import ModelConfig
-from consensus.program.capture import capture
+from consensus.program.capture import capture, for_layer
+from consensus.program.layers import layer_of
 from consensus.program.ops import Program
 
 
@@ -15,10 +16,15 @@ def update_program(config: ModelConfig) -> Program:
     """Inputs: ``start/NAME`` and ``end/NAME``; outputs: ``update/NAME``."""
     if config.young:
         return update_program(config.grown_up)
-    shapes = config.shapes()
+    shapes, layer = config.shapes(), layer_of(config)
     given = {f"{part}/{name}": torch.empty(shape) for part in ("start", "end") for name, shape in shapes.items()}
 
     def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {f"update/{name}": inputs[f"start/{name}"] - inputs[f"end/{name}"] for name in shapes}
+        return {f"update/{name}": _difference(inputs, name, layer(name)) for name in shapes}
 
-    return capture(step, given)
+    return capture(step, given, layer)
+
+
+def _difference(inputs: dict[str, Tensor], name: str, layer: int) -> Tensor:
+    with for_layer(layer):
+        return inputs[f"start/{name}"] - inputs[f"end/{name}"]

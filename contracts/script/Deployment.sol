@@ -7,6 +7,7 @@ import { Emission } from "../src/Emission.sol";
 import { InferenceEscrow } from "../src/InferenceEscrow.sol";
 import { Judge } from "../src/Judge.sol";
 import { NeuroToken } from "../src/NeuroToken.sol";
+import { Quorums } from "../src/Quorums.sol";
 import { Scalar } from "../src/Scalar.sol";
 import { Staking } from "../src/Staking.sol";
 import { Vocabulary } from "../src/Vocabulary.sol";
@@ -19,9 +20,9 @@ import { IWorkRegistry } from "../src/interfaces/IWorkRegistry.sol";
 import { vm } from "./Vm.sol";
 
 /// @title Deployment
-/// @notice The one order in which the ten contracts are deployed; any client that keeps it gets the same addresses.
+/// @notice The one order in which the thirteen contracts are deployed; any client that keeps it gets the same addresses.
 /// @dev NeuroToken, Staking, Emission, WorkRegistry, Scalar, Judge, Vocabulary, VocabularyGovernor, EmergencyGovernor,
-/// InferenceEscrow at the deployer's nonces n to n+9. Contracts that name later ones get their addresses computed first. The
+/// InferenceEscrow, AnswerCourt with a Judge of its own, Quorums at the deployer's nonces n to n+12. Contracts that name later ones get their addresses computed first. The
 /// deployer keeps no power afterwards: nothing has an owner.
 abstract contract Deployment {
     /// @param discussion, vote, voteExtension, grace, emergency Seconds of the votes about the vocabulary.
@@ -62,6 +63,7 @@ abstract contract Deployment {
         InferenceEscrow escrow;
         AnswerCourt court;
         Judge courtJudge;
+        Quorums quorums;
     }
 
     /// @param deployer The account whose nonces the creations take.
@@ -76,8 +78,9 @@ abstract contract Deployment {
         address vocabulary = vm.computeCreateAddress(deployer, after_);
         s.token = new NeuroToken(emission, c.genesisHolder, c.genesisSupply, c.supplyCap);
         address court = c.answerWindow == 0 ? c.court : vm.computeCreateAddress(deployer, after_ + 4);
-        s.staking = new Staking(s.token, registry, vocabulary, court, c.minimumStake, c.thawPeriod);
-        s.emission = new Emission(s.token, registry, vocabulary, c.schedule);
+        address quorums = vm.computeCreateAddress(deployer, after_ + (c.answerWindow == 0 ? 4 : 6));
+        s.staking = new Staking(s.token, registry, vocabulary, court, quorums, c.minimumStake, c.thawPeriod);
+        s.emission = new Emission(s.token, registry, vocabulary, quorums, c.schedule);
         if (c.extension != 0) c.parameters.judge = vm.computeCreateAddress(deployer, nonce + 5);
         s.registry = new WorkRegistry(s.staking, s.emission, c.parameters);
         if (c.extension != 0) {
@@ -87,6 +90,7 @@ abstract contract Deployment {
         _deployVotes(deployer, c, s);
         s.escrow = new InferenceEscrow(s.token, c.progressTime, c.settleTime);
         if (c.answerWindow != 0) _deployCourt(deployer, c, s);
+        s.quorums = new Quorums(s.registry);
     }
 
     /// @dev The court and a judge of its own.

@@ -89,7 +89,7 @@ contract AnswerCourt is IAnswerCourt, EIP712 {
     }
 
     /// @inheritdoc IAnswerCourt
-    function rule(Claim calldata claim, address challenger, bool serverWon) external {
+    function rule(Claim calldata claim, address challenger, bool serverWon, uint32, bytes32) external {
         if (msg.sender != address(JUDGE)) revert OnlyJudge(msg.sender);
         (bytes32 claimHash,) = _accusation(claim, challenger, State.Judged);
         if (serverWon) _serverWins(claim, claimHash, challenger);

@@ -25,6 +25,8 @@ contract Emission is IEmission {
     /// @inheritdoc IEmission
     address public immutable vocabulary;
     /// @inheritdoc IEmission
+    address public immutable quorums;
+    /// @inheritdoc IEmission
     uint256 public immutable start;
     /// @inheritdoc IEmission
     mapping(uint256 epoch => uint256) public mintedIn;
@@ -40,7 +42,14 @@ contract Emission is IEmission {
     /// @param token_ The token, whose minter this contract must be.
     /// @param registry_ The work registry, usually at an address computed beforehand.
     /// @param vocabulary_ Pays proposers of activated versions, at an address computed beforehand; 0 for none.
-    constructor(INeuroToken token_, address registry_, address vocabulary_, Schedule memory schedule_) {
+    /// @param quorums_ Shares rewards of quorums' claims out, likewise.
+    constructor(
+        INeuroToken token_,
+        address registry_,
+        address vocabulary_,
+        address quorums_,
+        Schedule memory schedule_
+    ) {
         if (schedule_.epochLength == 0 || schedule_.dayLength == 0 || schedule_.halvingEpochs == 0) {
             revert BadSchedule();
         }
@@ -48,6 +57,7 @@ contract Emission is IEmission {
         token = token_;
         registry = registry_;
         vocabulary = vocabulary_;
+        quorums = quorums_;
         start = block.timestamp;
         EPOCH_LENGTH = schedule_.epochLength;
         DAY_LENGTH = schedule_.dayLength;
@@ -58,7 +68,8 @@ contract Emission is IEmission {
 
     /// @inheritdoc IEmission
     function accrue(address node, uint256 amount) external {
-        if (msg.sender != registry && msg.sender != vocabulary) revert OnlyKeeper(msg.sender);
+        bool keeper = msg.sender == registry || msg.sender == vocabulary || msg.sender == quorums;
+        if (!keeper) revert OnlyKeeper(msg.sender);
         uint256 before = _earnings[node].accrued;
         uint96 accrued = (before + amount).toUint96();
         _earnings[node].accrued = accrued;

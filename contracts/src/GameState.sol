@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
+import { ClaimLib } from "./libraries/ClaimLib.sol";
 import { Proofs } from "./libraries/Proofs.sol";
 import { Rfc9162 } from "./libraries/Rfc9162.sol";
 
@@ -61,7 +62,7 @@ abstract contract GameState is IJudge {
         bytes32 game = gameOf(d);
         Clock memory clock = _clockOf(game);
         if (block.timestamp <= clock.deadline) revert TooEarly(clock.deadline);
-        _end(game, d, !clock.proversTurn);
+        _end(game, d, !clock.proversTurn, ClaimLib.NO_OP);
     }
 
     /// @inheritdoc IJudge
@@ -101,10 +102,10 @@ abstract contract GameState is IJudge {
     }
 
     /// @dev Every change of this contract's state stands before the call out, which goes to the fixed registry.
-    function _end(bytes32 game, Dispute calldata d, bool proverWon) internal {
+    function _end(bytes32 game, Dispute calldata d, bool proverWon, uint32 op) internal {
         _forget(game);
         emit GameEnded(game, d.claim.node, d.challenger, proverWon);
-        registry.rule(d.claim, d.challenger, proverWon);
+        registry.rule(d.claim, d.challenger, proverWon, op, d.trace);
     }
 
     function _forget(bytes32 game) internal {

@@ -6,6 +6,7 @@ import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IScalar } from "./interfaces/IScalar.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Answers } from "./libraries/Answers.sol";
+import { ClaimLib } from "./libraries/ClaimLib.sol";
 import { Dataset } from "./libraries/Dataset.sol";
 import { Layouts } from "./libraries/Layouts.sol";
 import { Ports } from "./libraries/Ports.sol";
@@ -27,17 +28,17 @@ contract Judge is GameState {
     }
 
     /// @inheritdoc IJudge
-    function proveElement(Dispute calldata d, Program calldata, ElementProof calldata) external {
+    function proveElement(Dispute calldata d, Program calldata program, ElementProof calldata proof) external {
         bytes32 game = _challengersMove(d);
         if (!_isWrong()) revert NothingWrong();
-        _end(game, d, false);
+        _end(game, d, false, _opOf(d, program, proof.op));
     }
 
     /// @inheritdoc IJudge
     function proveSource(Dispute calldata d, Program calldata program, SourceProof calldata proof) external {
         bytes32 game = _challengersMove(d);
         Ports.checkSource(d, Layouts.resolve(registry, d, program), proof);
-        _end(game, d, false);
+        _end(game, d, false, _opOf(d, program, proof.op));
     }
 
     /// @inheritdoc IJudge
@@ -49,14 +50,14 @@ contract Judge is GameState {
         } else {
             Ports.checkInput(d, layout, program.suite, proof);
         }
-        _end(game, d, false);
+        _end(game, d, false, _portsOp(d, program, proof));
     }
 
     /// @inheritdoc IJudge
     function proveOutput(Dispute calldata d, Program calldata program, PortProof calldata proof) external {
         bytes32 game = _challengersMove(d);
         Ports.checkOutput(d, Layouts.resolve(registry, d, program), proof);
-        _end(game, d, false);
+        _end(game, d, false, _portsOp(d, program, proof));
     }
 
     /// @inheritdoc IJudge
@@ -66,7 +67,7 @@ contract Judge is GameState {
         if (layout.kind != Programs.Kind.Step) revert BadPlace();
         bytes32 randomness = registry.roundOf(d.claim.round).randomness;
         if (!Dataset.isWrong(d, program.suite, randomness, proof)) revert NothingWrong();
-        _end(game, d, false);
+        _end(game, d, false, ClaimLib.NO_OP);
     }
 
     /// @inheritdoc IJudge
@@ -83,7 +84,7 @@ contract Judge is GameState {
         if (proof.leaf.index != at / Proofs.LEAF_BYTES) revert BadPlace();
         uint256 committed = _int64(proof.leaf.data, at % Proofs.LEAF_BYTES);
         if (committed == Rewards.updateWeight(proof.port.source.steps)) revert NothingWrong();
-        _end(game, d, false);
+        _end(game, d, false, ClaimLib.NO_OP);
     }
 
     /// @inheritdoc IJudge
@@ -91,7 +92,7 @@ contract Judge is GameState {
         bytes32 game = _challengersMove(d);
         if (Layouts.resolve(registry, d, program).kind != Programs.Kind.Answer) revert BadPlace();
         if (!Answers.isWrong(d, program.suite.length, proof)) revert NothingWrong();
-        _end(game, d, false);
+        _end(game, d, false, ClaimLib.NO_OP);
     }
 
     /// @inheritdoc IJudge
@@ -142,6 +143,23 @@ contract Judge is GameState {
         }
         if (proof.finals.length != claims || set != d.claim.updateRoot) revert BadPlace();
         if (number >= claims || registry.hashClaim(proof.source) != proof.finals[number]) revert BadPlace();
+    }
+
+    /// @dev The op that a port's tensor comes from.
+    function _portsOp(Dispute calldata d, Program calldata program, PortProof calldata proof)
+        private
+        pure
+        returns (uint32)
+    {
+        return _opOf(d, program, uint32(bytes4(proof.data[:4])));
+    }
+
+    /// @dev The op for {IWorkRegistry.rule}: ops of the update come after those of the step.
+    function _opOf(Dispute calldata d, Program calldata program, uint32 op) private pure returns (uint32) {
+        if (d.claim.kind != ClaimLib.TRAIN) return ClaimLib.NO_OP;
+        // A suite's trees, and so its ops, are counted by 32 bits.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return d.step == d.claim.steps ? uint32(program.suite.stepOps) + op : op;
     }
 
     /// @dev Hands this call's arguments on to {IScalar.isWrong}, which takes the same ones: encoding them anew would cost

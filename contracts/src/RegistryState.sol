@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
 import { IJudge } from "./interfaces/IJudge.sol";
+import { IQuorums } from "./interfaces/IQuorums.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { IVocabulary } from "./interfaces/IVocabulary.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
@@ -29,6 +30,8 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     IEmission public immutable emission;
     /// @inheritdoc IWorkRegistry
     IVocabulary public immutable vocabulary;
+    /// @inheritdoc IWorkRegistry
+    IQuorums public immutable quorums;
 
     bytes32 internal immutable PROGRAM_HASH;
     bytes32 internal immutable DATA_ROOT;
@@ -58,12 +61,14 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         if (staking_.registry() != address(this)) revert Miswired(staking_.registry());
         if (emission_.registry() != address(this)) revert Miswired(emission_.registry());
         if (emission_.vocabulary() != staking_.vocabulary()) revert Miswired(emission_.vocabulary());
+        if (emission_.quorums() != staking_.quorums()) revert Miswired(emission_.quorums());
         if (p.maxSteps == 0 || p.maxClaims == 0 || p.layers == 0) revert BadParameters();
         if (p.claimBond == 0 || p.challengeBond == 0) revert BadParameters();
         if (p.trainTime == 0 || p.window == 0 || p.responseTime == 0) revert BadParameters();
         staking = staking_;
         emission = emission_;
         vocabulary = IVocabulary(staking_.vocabulary());
+        quorums = IQuorums(staking_.quorums());
         PROGRAM_HASH = p.programHash;
         DATA_ROOT = p.dataRoot;
         GENESIS_ROOT = p.genesisRoot;

@@ -10,7 +10,7 @@ import { INeuroToken } from "./interfaces/INeuroToken.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 
 /// @title Staking
-/// @notice Stake, thaw, withdraw; lock, unlock and slash for the registry and the vocabulary; votes. See {IStaking}.
+/// @notice Stake, thaw, withdraw; lock, unlock and slash for its keepers; votes. See {IStaking}.
 contract Staking is IStaking, StakeVotes {
     using SafeCast for uint256;
     using SafeERC20 for INeuroToken;
@@ -23,6 +23,8 @@ contract Staking is IStaking, StakeVotes {
     address public immutable vocabulary;
     /// @inheritdoc IStaking
     address public immutable court;
+    /// @inheritdoc IStaking
+    address public immutable quorums;
     /// @inheritdoc IStaking
     uint256 public immutable minimumStake;
     /// @inheritdoc IStaking
@@ -40,6 +42,7 @@ contract Staking is IStaking, StakeVotes {
     /// @param registry_ The work registry, usually at an address computed beforehand.
     /// @param vocabulary_ Where proposers' bonds stand, at an address computed beforehand; 0 for none.
     /// @param court_ The court of answers, likewise.
+    /// @param quorums_ Where bonds of quorums' members stand, likewise.
     /// @param minimumStake_ Least active stake, in wei.
     /// @param thawPeriod_ Seconds from thaw to withdrawal.
     constructor(
@@ -47,6 +50,7 @@ contract Staking is IStaking, StakeVotes {
         address registry_,
         address vocabulary_,
         address court_,
+        address quorums_,
         uint256 minimumStake_,
         uint64 thawPeriod_
     ) EIP712("ponw", "1") {
@@ -54,6 +58,7 @@ contract Staking is IStaking, StakeVotes {
         registry = registry_;
         vocabulary = vocabulary_;
         court = court_;
+        quorums = quorums_;
         minimumStake = minimumStake_;
         thawPeriod = thawPeriod_;
     }
@@ -133,8 +138,10 @@ contract Staking is IStaking, StakeVotes {
     function slash(address account_, uint256 amount, address beneficiary, uint256 share) external onlyKeeper {
         if (share > amount) revert ShareAboveAmount(share, amount);
         if (amount == 0) revert ZeroAmount();
-        // A claim's bond is locked; a proposer's has been given back, and other bonds' locks are not its to free.
-        uint256 taken = _take(account_, amount, msg.sender == registry ? amount : 0);
+        // A claim's and a member's bond is locked; a proposer's has been given back, and other bonds' locks are not its to
+        // free.
+        bool locked = msg.sender == registry || msg.sender == quorums;
+        uint256 taken = _take(account_, amount, locked ? amount : 0);
         if (taken != amount) share = Math.mulDiv(share, taken, amount);
         if (share != 0) creditOf[beneficiary] += share;
         emit Slashed(account_, beneficiary, taken, share);
@@ -198,7 +205,8 @@ contract Staking is IStaking, StakeVotes {
     }
 
     function _checkKeeper() private view {
-        if (msg.sender == registry || msg.sender == vocabulary || msg.sender == court) return;
+        if (msg.sender == registry || msg.sender == vocabulary) return;
+        if (msg.sender == court || msg.sender == quorums) return;
         revert OnlyKeeper(msg.sender);
     }
 }

@@ -54,13 +54,27 @@ contract WorkRegistry is RegistryState {
         if (claim.kind == ClaimLib.TRAIN) _enterTrain(claim);
         else if (claim.kind == ClaimLib.OUTER) _enterOuter(claim);
         else revert UnknownKind(claim.kind);
+        claimHash = hashClaim(claim);
+        _post(claim, claimHash, NodeSlotLib.pack(claimHash, ClaimState.Posted));
+    }
 
+    /// @inheritdoc IWorkRegistry
+    function postFor(Claim calldata claim, uint64 session) external returns (bytes32 claimHash) {
+        _checkClaim(claim);
+        if (claim.kind != ClaimLib.TRAIN) revert UnknownKind(claim.kind);
+        _enterTrain(claim);
+        claimHash = hashClaim(claim);
+        _post(claim, claimHash, NodeSlotLib.packQuorum(claimHash));
+        quorums.bind(session, claimHash, claim.node);
+    }
+
+    /// @dev Any claim that has passed its checks takes its node's slot.
+    function _post(Claim calldata claim, bytes32 claimHash, NodeSlot slot) private {
         ClaimState last = _slots[msg.sender].state();
         if (last == ClaimState.Posted) revert SlotBusy();
         // Also keeps a lost claim from coming back under the same hash while old challenges still point at it.
         if (_records[msg.sender].lostRound == claim.round) revert LostThisRound(claim.round);
-        claimHash = hashClaim(claim);
-        _slots[msg.sender] = NodeSlotLib.pack(claimHash, ClaimState.Posted);
+        _slots[msg.sender] = slot;
         emit ClaimPosted(claim.round, msg.sender, claimHash, claim);
         // The bond of a final claim is still locked and now stands behind this one.
         if (last != ClaimState.Final) staking.lock(msg.sender, 2 * CLAIM_BOND);
@@ -116,16 +130,16 @@ contract WorkRegistry is RegistryState {
         Challenge storage c = _challenges[claimHash][challenger];
         if (c.state != ChallengeState.Waiting) revert NotWaiting();
         if (block.timestamp <= c.deadline) revert TooEarly(c.deadline);
-        _proverLoses(claim, claimHash, challenger, LossReason.Silence);
+        _proverLoses(claim, claimHash, challenger, LossReason.Silence, ClaimLib.NO_OP, 0);
     }
 
     /// @inheritdoc IWorkRegistry
-    function rule(Claim calldata claim, address challenger, bool proverWon) external {
+    function rule(Claim calldata claim, address challenger, bool proverWon, uint32 op, bytes32 trace) external {
         if (msg.sender != address(JUDGE)) revert OnlyJudge(msg.sender);
         (bytes32 claimHash, NodeSlot slot) = _openClaim(claim);
         if (_challenges[claimHash][challenger].state != ChallengeState.Judged) revert NoChallenge();
         if (proverWon) _proverWins(claim, claimHash, slot, challenger);
-        else _proverLoses(claim, claimHash, challenger, LossReason.Ruling);
+        else _proverLoses(claim, claimHash, challenger, LossReason.Ruling, op, trace);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -173,9 +187,11 @@ contract WorkRegistry is RegistryState {
         r.finalSet = finalSet;
         uint32 finals = _records[claim.node].finals;
         _records[claim.node].finals = finals + 1;
-        uint256 reward = _reward(claim.node, claim.steps, finals);
+        bool shared = slot.ofQuorum();
+        uint256 reward = shared ? 0 : _reward(claim.node, claim.steps, finals);
         emit ClaimFinal(claim.round, claim.node, claimHash, finalSet, reward);
-        emission.accrue(claim.node, reward);
+        if (shared) quorums.settle(claimHash, claim.steps);
+        else emission.accrue(claim.node, reward);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -231,9 +247,17 @@ contract WorkRegistry is RegistryState {
         staking.slash(challenger, CHALLENGE_BOND, claim.node, CHALLENGE_BOND / 2);
     }
 
-    function _proverLoses(Claim calldata claim, bytes32 claimHash, address challenger, LossReason reason) private {
+    function _proverLoses(
+        Claim calldata claim,
+        bytes32 claimHash,
+        address challenger,
+        LossReason reason,
+        uint32 op,
+        bytes32 trace
+    ) private {
         uint32 step = _challenges[claimHash][challenger].step;
         delete _challenges[claimHash][challenger];
+        bool shared = _slots[claim.node].ofQuorum();
         _slots[claim.node] = NodeSlotLib.pack(claimHash, ClaimState.Lost);
         _records[claim.node] = Record({ finals: 0, lostRound: claim.round });
         Round storage r = _rounds[claim.round];
@@ -241,7 +265,9 @@ contract WorkRegistry is RegistryState {
         else r.outerNode = address(0);
         r.settledAt = block.timestamp.toUint48();
         emit ClaimLost(claim.round, claim.node, claimHash, challenger, step, reason);
-        staking.slash(claim.node, 2 * CLAIM_BOND, challenger, CLAIM_BOND);
+        if (shared) quorums.lose(claimHash, challenger, op, step, trace);
+        // Else the quorums slash whoever the op belongs to; the leader's bond stays locked until then.
+        if (!shared || op == ClaimLib.NO_OP) staking.slash(claim.node, 2 * CLAIM_BOND, challenger, CLAIM_BOND);
         staking.unlock(challenger, CHALLENGE_BOND);
     }
 

@@ -21,6 +21,7 @@ CONTRACT_NAMES = (
     "InferenceEscrow",
     "AnswerCourt",
     "Judge",
+    "Quorums",
 )
 """In order of deployment."""
 

@@ -17,6 +17,7 @@ from node.chain.client import ChainClient
 from node.chain.court import AnswerCourt
 from node.chain.deployment import Deployment
 from node.chain.governance import EmergencyGovernor, Vocabulary, VocabularyGovernor
+from node.chain.quorums import Quorums
 from node.chain.types import (
     Challenge,
     ChallengeState,
@@ -130,6 +131,10 @@ class Staking(Wrapper):
         """The contract that locks and slashes bonds of proposals."""
         return str(self._view("vocabulary"))
 
+    def quorums(self) -> str:
+        """The contract that locks and slashes bonds of quorums' members."""
+        return str(self._view("quorums"))
+
     def votes_of(self, account: str) -> int:
         """Votes that `account` has now: wei of stake that is its own or delegated to it."""
         return int(self._view("getVotes", account))
@@ -190,6 +195,10 @@ class Emission(Wrapper):
         """The contract that accrues rewards of proposers."""
         return str(self._view("vocabulary"))
 
+    def quorums(self) -> str:
+        """The contract that shares rewards of quorums' claims out."""
+        return str(self._view("quorums"))
+
     def collect(self) -> TxReceipt:
         """Mint for the account what it has earned, within the caps."""
         return self._send("collect rewards", "collect")
@@ -249,6 +258,10 @@ class WorkRegistry(Wrapper):
     def post(self, claim: Claim) -> TxReceipt:
         """Post the account's claim."""
         return self._send(f"post the {claim.kind.name} claim of round {claim.round}", "post", claim)
+
+    def post_for(self, claim: Claim, session: int) -> TxReceipt:
+        """Post the account's TRAIN claim for a session that it leads."""
+        return self._send(f"post the claim of session {session} in round {claim.round}", "postFor", claim, session)
 
     def challenge(self, claim: Claim, step: int) -> TxReceipt:
         """Say that `step` of an open claim is wrong."""
@@ -344,6 +357,7 @@ class Contracts:
     emergency: EmergencyGovernor
     court: AnswerCourt
     court_judge: Judge
+    quorums: Quorums
 
     @classmethod
     def at(cls, client: ChainClient, deployment: Deployment) -> Contracts:
@@ -366,4 +380,5 @@ class Contracts:
             EmergencyGovernor(client, at.emergency),
             AnswerCourt(client, at.court),
             Judge(client, at.court_judge),
+            Quorums(client, at.quorums),
         )

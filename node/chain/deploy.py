@@ -1,4 +1,4 @@
-"""Deploy a network: twelve contracts (deployment.Addresses), at consecutive nonces of one account.
+"""Deploy a network: thirteen contracts (deployment.Addresses), at consecutive nonces of one account.
 
 The contracts name each other in immutable fields, so later addresses are computed beforehand (CREATE:
 keccak(rlp(sender, nonce)), yellow paper section 7) and given to earlier constructors.
@@ -104,8 +104,8 @@ def _arguments(
     terms = (network.claim_bond, network.challenge_bond, network.answer_window, network.response)
     return {
         "token": (at.emission, Web3.to_checksum_address(treasury), network.genesis_supply, network.supply_cap),
-        "staking": (at.token, at.registry, at.vocabulary, at.court, network.min_stake, network.thaw),
-        "emission": (at.token, at.registry, at.vocabulary, _values(schedule)),
+        "staking": (at.token, at.registry, at.vocabulary, at.court, at.quorums, network.min_stake, network.thaw),
+        "emission": (at.token, at.registry, at.vocabulary, at.quorums, _values(schedule)),
         "registry": (at.staking, at.emission, _values(parameters)),
         "scalar": (at.registry,),
         "judge": (at.registry, at.scalar, network.response, network.extension),
@@ -115,6 +115,7 @@ def _arguments(
         "escrow": (at.token, network.progress, network.settle),
         "court": (at.staking, at.court_judge, terms),
         "court_judge": (at.court, at.scalar, network.response, network.extension),
+        "quorums": (at.registry,),
     }
 
 
@@ -149,8 +150,11 @@ def _wiring(contracts: Contracts) -> tuple[Check, ...]:
         ("the token's minter", contracts.token.minter(), emission.address),
         ("staking's registry", staking.registry(), registry.address),
         ("staking's vocabulary", staking.vocabulary(), vocabulary.address),
+        ("staking's quorums", staking.quorums(), contracts.quorums.address),
         ("emission's registry", emission.registry(), registry.address),
         ("emission's vocabulary", emission.vocabulary(), vocabulary.address),
+        ("emission's quorums", emission.quorums(), contracts.quorums.address),
+        ("the quorums' registry", contracts.quorums.registry(), registry.address),
         ("the judge's registry", contracts.judge.registry(), registry.address),
         ("the court's staking", contracts.court.staking(), staking.address),
         ("the court's judge's registry", contracts.court_judge.registry(), contracts.court.address),

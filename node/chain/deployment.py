@@ -34,6 +34,7 @@ class Addresses(BaseModel):
     escrow: str = Field(pattern=HEX_ADDRESS)
     court: str = Field(pattern=HEX_ADDRESS)
     court_judge: str = Field(pattern=HEX_ADDRESS)
+    quorums: str = Field(pattern=HEX_ADDRESS)
 
 
 class _File(BaseModel):

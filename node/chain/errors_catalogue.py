@@ -12,6 +12,7 @@ _DEPLOY = "The contracts were deployed wrongly; deploy them again in one go with
 _INTERNAL = "This should not happen with an unchanged node; report it with the transaction's hash."
 _REBUILD = "Nothing was posted. Check that the node runs the network's program and data (`ponw doctor`)."
 _CLAIMS = "See `ponw status` for the claim's state; the node takes the next step by itself."
+_QUORUM = "Nothing was locked. Form the quorum anew."
 _WAIT = "Wait until then and try again."
 
 CATALOGUE: dict[str, tuple[str, str]] = {
@@ -217,6 +218,29 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "AlreadyLost": ("The answer has been lost to somebody else.", "Take the bond back."),
     "NotAccused": ("The accusation is in state {state}, in which that is not taken.", "See where it stands."),
     "TooManyTokens": ("{tokens} tokens are more than the {most} that were agreed.", _INTERNAL),
+    # Quorums
+    "NotQuorums": ("Staking or Emission belongs to other quorums, {quorums}.", _DEPLOY),
+    "WrongSize": ("A quorum of {members} members; 1 to 16 are possible.", _QUORUM),
+    "WrongRange": ("The layers of member {index} do not begin where those before end.", _QUORUM),
+    "DuplicateMember": ("{account} stands among the members twice.", _QUORUM),
+    "LeaderNotMember": ("The leader {leader} is none of the members.", _QUORUM),
+    "WrongEnd": ("A session can't end at {until:time}: that is past, or more than four hours away.", _QUORUM),
+    "WrongConsents": ("{signatures} signatures came for {members} members.", _QUORUM),
+    "NoConsent": ("Member {index} did not sign this session; {signer} did.", "Ask for its consent anew."),
+    "WrongMembers": ("The members given are not those of session {session}.", "Use those that it was begun with."),
+    "NotLeader": ("{caller} does not lead the session.", "Only its leader may do that."),
+    "SessionOver": ("Session {session} takes no claims any more.", "Form a new one."),
+    "SessionRuns": ("The session runs until {until:time}.", _WAIT),
+    "SessionBusy": ("A claim of session {session} is not settled yet.", "Finalise it, or settle its dispute, first."),
+    "WrongClaimState": ("The claim is in state {state} of its session, in which that is not taken.", _CLAIMS),
+    "NotMember": ("{caller} is not the member it names.", "Name the account's own place among the members."),
+    "BondGone": ("{account} has no bond in this session any more: it has left, or was slashed.", _CLAIMS),
+    "TraceNotSigned": (
+        "The trace that the op is in is signed by {signer} and not by {owner}.",
+        "Show the owner's own signature; without it the leader answers for the claim.",
+    ),
+    "WrongSuite": ("The programs given are not those of the claim.", _INTERNAL),
+    "WrongSegment": ("Op {op} is not in the segment given, or that is none of the program's.", _INTERNAL),
 }
 
 CLASSES: dict[str, type[PonwError]] = {
@@ -226,6 +250,7 @@ CLASSES: dict[str, type[PonwError]] = {
     "BadSchedule": ContractsError,
     "NotVocabulary": ContractsError,
     "NotGovernor": ContractsError,
+    "NotQuorums": ContractsError,
     "BadParameters": ContractsError,
 }
 """Errors that mean something more precise than "the contract refused"."""

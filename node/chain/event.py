@@ -1,4 +1,4 @@
-"""What every event of a contract has."""
+"""What every event of the contracts has: its place on the chain."""
 
 from __future__ import annotations
 

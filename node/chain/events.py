@@ -14,6 +14,7 @@ from web3.types import LogReceipt
 
 from consensus.commitments.claim import Claim
 from node.chain import artifacts, court_events, event
+from node.chain.quorum_events import QUORUM_EVENTS
 from node.chain.types import Change, LossReason, Support
 
 Event = event.Event
@@ -374,6 +375,7 @@ EVENT_TYPES |= {
 }
 EVENT_TYPES |= {("InferenceEscrow", kind.__name__): kind for kind in (Opened, Cancelled, Settled, Refunded)}
 EVENT_TYPES |= {("AnswerCourt", kind.__name__): kind for kind in court_events.KINDS}
+EVENT_TYPES |= {("Quorums", kind.__name__): kind for kind in QUORUM_EVENTS}
 EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrued}
 _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}
@@ -431,6 +433,8 @@ def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
         values["change"] = _change(values["change"])
     if "support" in values:
         values["support"] = Support(values["support"])
+    if "members" in values:
+        values["members"] = tuple(tuple(one.values() if isinstance(one, Mapping) else one) for one in values["members"])
     if "children" in values:
         values["children"] = tuple(map(bytes, values["children"]))
     if isinstance(values.get("reason"), int):  # elsewhere it is somebody's text

@@ -106,7 +106,7 @@ interface IAnswerCourt {
     /// @notice Frees the caller's or anyone's bond where somebody else has won against the claim.
     function reclaim(Claim calldata claim, address challenger) external;
     /// @notice The end of a game. Judge only.
-    function rule(Claim calldata claim, address challenger, bool serverWon) external;
+    function rule(Claim calldata claim, address challenger, bool serverWon, uint32 op, bytes32 trace) external;
     /// @notice Another token is the first wrong one; once an accusation. Judge only.
     function repoint(Claim calldata claim, address challenger, uint32 step) external;
 }

@@ -30,7 +30,7 @@ interface IEmission {
     error BadSchedule();
     /// @notice Thrown when the token's minter is another contract: a wrong order of deployment.
     error NotMinter(address minter);
-    /// @notice Thrown when anyone but the registry or the vocabulary accrues.
+    /// @notice Thrown when anyone but the registry, the vocabulary or the quorums accrues.
     error OnlyKeeper(address caller);
     /// @notice Thrown when nothing has accrued, or the caps leave nothing now.
     error NothingToCollect();
@@ -41,6 +41,8 @@ interface IEmission {
     function registry() external view returns (address);
     /// @notice Holds vocabulary proposals; may accrue.
     function vocabulary() external view returns (address);
+    /// @notice Holds sessions of quorums; may accrue.
+    function quorums() external view returns (address);
     /// @notice Timestamp at which epoch 0 began.
     function start() external view returns (uint256);
     /// @notice The caps and their lengths.
@@ -56,7 +58,7 @@ interface IEmission {
     /// @notice Wei that `node` could collect now.
     function collectable(address node) external view returns (uint256);
 
-    /// @notice Adds `amount` to what `node` has earned. Registry and vocabulary only.
+    /// @notice Adds `amount` to what `node` has earned. Registry, vocabulary and quorums only.
     function accrue(address node, uint256 amount) external;
     /// @notice Mints for the caller what it has earned, within the caps.
     function collect() external returns (uint256 amount);

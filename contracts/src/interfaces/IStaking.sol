@@ -5,7 +5,8 @@ import { IERC5805 } from "@openzeppelin/contracts/interfaces/IERC5805.sol";
 import { INeuroToken } from "./INeuroToken.sol";
 
 /// @title IStaking
-/// @notice Holds stake. The work registry and the vocabulary lock bonds in it and slash it; nobody else can touch an
+/// @notice Holds stake. Its keepers, fixed at deployment, lock bonds in it and slash it: the registry, the vocabulary, the
+/// court of answers and the quorums; nobody else can touch an
 /// account's stake. Active stake votes (ERC-5805, by timestamp): for its owner, or for whom the owner delegated it to.
 /// @dev Votes = active stake, always: thawing and slashed stake has no vote from that second on. Delegating to address 0
 /// gives the votes back to the owner. Balance of the contract = all active + all thawing + all credits (plus what anyone sends here by mistake, which
@@ -53,7 +54,7 @@ interface IStaking is IERC5805 {
     error NothingToCollect();
     /// @notice Thrown when a beneficiary's share is above the slashed amount.
     error ShareAboveAmount(uint256 share, uint256 amount);
-    /// @notice Thrown when anyone but the registry or the vocabulary locks, unlocks or slashes.
+    /// @notice Thrown when anyone but a keeper locks, unlocks or slashes.
     error OnlyKeeper(address caller);
 
     /// @notice The staked token.
@@ -64,6 +65,8 @@ interface IStaking is IERC5805 {
     function vocabulary() external view returns (address);
     /// @notice Judges signed answers; may lock, unlock and slash. What it locks it frees itself.
     function court() external view returns (address);
+    /// @notice Holds sessions of quorums; may lock, unlock and slash.
+    function quorums() external view returns (address);
     /// @notice Least active stake of a staker, in wei.
     function minimumStake() external view returns (uint256);
     /// @notice Seconds from thaw to withdrawal.
@@ -92,12 +95,12 @@ interface IStaking is IERC5805 {
     /// @notice Pays the caller its credit from slashed bonds.
     function collect() external returns (uint256 amount);
 
-    /// @notice Locks `amount` of a staker's free active stake. Registry and vocabulary only.
+    /// @notice Locks `amount` of a staker's free active stake. Keepers only.
     function lock(address account, uint256 amount) external;
-    /// @notice Frees `amount` of locked stake, or all that is locked if that is less. Registry and vocabulary only.
+    /// @notice Frees `amount` of locked stake, or all that is locked if that is less. Keepers only.
     function unlock(address account, uint256 amount) external;
-    /// @notice Takes `amount` of the stake of `account`, active stake first, then thawing. Registry and vocabulary only.
-    /// @dev The registry slashes what is locked, so its slash frees as much of the lock; the vocabulary slashes a proposer
+    /// @notice Takes `amount` of the stake of `account`, active stake first, then thawing. Keepers only.
+    /// @dev The registry and the quorums slash what is locked, so their slash frees as much of the lock; the vocabulary slashes a proposer
     /// whose bond was given back, so its slash frees none, but no more stays locked than is active. Where less than `amount` is left, all is taken and the share shrinks in proportion, rounded down; the burned
     /// part is rounded up.
     /// @param beneficiary Who is credited.

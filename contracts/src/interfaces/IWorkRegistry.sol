@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { Claim } from "../libraries/ClaimLib.sol";
 import { ClaimState } from "../libraries/NodeSlot.sol";
 import { IEmission } from "./IEmission.sol";
+import { IQuorums } from "./IQuorums.sol";
 import { IStaking } from "./IStaking.sol";
 import { IVocabulary } from "./IVocabulary.sol";
 
@@ -139,7 +140,8 @@ interface IWorkRegistry {
     event RoundClosed(uint64 indexed round, bytes32 nextRoot);
     /// @notice `node` posted `claim`.
     event ClaimPosted(uint64 indexed round, address indexed node, bytes32 indexed claimHash, Claim claim);
-    /// @notice A TRAIN or OUTER claim is final; `finalSet` is the round's after it, `reward` what it accrued.
+    /// @notice A TRAIN or OUTER claim is final; `finalSet` is the round's after it, `reward` what it accrued
+    /// to its node: 0 for an OUTER claim, and for a quorum's, which {IQuorums.pay} shares out.
     event ClaimFinal(
         uint64 indexed round, address indexed node, bytes32 indexed claimHash, bytes32 finalSet, uint256 reward
     );
@@ -178,7 +180,8 @@ interface IWorkRegistry {
     /// @notice `node` serves its artefacts at `uri`.
     event Announced(address indexed node, string uri);
 
-    /// @notice Thrown when staking or emission names another registry, or they name two vocabularies: a wrong order of
+    /// @notice Thrown when staking or emission names another registry, or they name two vocabularies or quorums: a wrong order
+    /// of
     /// deployment.
     error Miswired(address registry);
     /// @notice Thrown when a parameter that must be positive is 0.
@@ -253,6 +256,8 @@ interface IWorkRegistry {
     /// @notice Posts the caller's claim. 2B of its stake must be free, or still locked from its last final claim.
     /// @dev The bond stays locked after a final claim, so a node at work pays for the lock once; {releaseBond} frees it.
     function post(Claim calldata claim) external returns (bytes32 claimHash);
+    /// @notice {post} of a TRAIN claim for a session that the caller leads. Its members share the reward.
+    function postFor(Claim calldata claim, uint64 session) external returns (bytes32 claimHash);
     /// @notice Says that step `step` of an open claim is wrong, or for `step` = steps of a TRAIN claim its update, locking the challenge bond from the caller's stake.
     /// @dev A node cannot challenge itself; through a second account it loses B (burned) if it stays silent, half the
     /// challenge bond if it answers. One open challenge a challenger and claim, 255 a claim: to fill them costs too much.
@@ -275,7 +280,11 @@ interface IWorkRegistry {
     /// @notice Ends an open challenge whose answer is overdue: the claim is lost. Anyone may call.
     function timeout(Claim calldata claim, address challenger) external;
     /// @notice Ends a challenge that the judge has. Judge only.
-    function rule(Claim calldata claim, address challenger, bool proverWon) external;
+    /// @dev Where a quorum's claim is lost by an op, the quorums find out whose op it is and slash him; the bond of the
+    /// leader stays locked until they have.
+    /// @param op The op ruled wrong: of the step, or behind those the op of the update; NO_OP where there is none.
+    /// @param trace The op trace that was ruled about.
+    function rule(Claim calldata claim, address challenger, bool proverWon, uint32 op, bytes32 trace) external;
     /// @notice Points a challenge that the judge has at another step, once: the prover answers again. Judge only.
     function repoint(Claim calldata claim, address challenger, uint32 step) external;
     /// @notice Frees the bond of a challenge whose claim was lost to another one. Anyone may call.
@@ -293,6 +302,8 @@ interface IWorkRegistry {
     function emission() external view returns (IEmission);
     /// @notice What rounds train in.
     function vocabulary() external view returns (IVocabulary);
+    /// @notice Whose members answer and are paid for claims posted by {postFor}.
+    function quorums() external view returns (IQuorums);
     /// @notice The network's parameters.
     function parameters() external view returns (Parameters memory);
     /// @notice The global root now.

@@ -40,6 +40,8 @@ library ClaimLib {
     uint8 internal constant OUTER = 2;
     /// @notice An answer to a prompt, one step a token. It is signed, and never posted.
     uint8 internal constant ANSWER = 3;
+    /// @notice Stands for the op of a ruling that is about none, or about no TRAIN claim.
+    uint32 internal constant NO_OP = type(uint32).max;
 
     /// @notice EIP-712 type hash of {Claim}.
     bytes32 internal constant TYPEHASH = keccak256(

@@ -9,7 +9,8 @@ enum ClaimState {
     Lost
 }
 
-/// @notice A node's one storage slot: upper 30 bytes of its claim's hash, 8 bits of open challenges, 8 bits of state.
+/// @notice A node's one storage slot: upper 30 bytes of its claim's hash, 8 bits of open challenges, a bit that is set
+/// for a quorum's claim, 7 bits of state.
 type NodeSlot is uint256;
 
 using NodeSlotLib for NodeSlot global;
@@ -21,15 +22,26 @@ library NodeSlotLib {
     uint256 internal constant MAX_OPEN = 255;
 
     uint256 private constant STATUS = 0xffff;
+    uint256 private constant QUORUM = 0x80;
 
     /// @notice The slot of claim `hash` in `state_` without open challenges.
     function pack(bytes32 hash, ClaimState state_) internal pure returns (NodeSlot) {
         return NodeSlot.wrap((uint256(hash) & ~STATUS) | uint256(state_));
     }
 
+    /// @notice The slot of a posted claim `hash` of a quorum.
+    function packQuorum(bytes32 hash) internal pure returns (NodeSlot) {
+        return NodeSlot.wrap((uint256(hash) & ~STATUS) | QUORUM | uint256(ClaimState.Posted));
+    }
+
+    /// @notice Whether the claim in the slot is a quorum's, while it is posted.
+    function ofQuorum(NodeSlot slot) internal pure returns (bool) {
+        return NodeSlot.unwrap(slot) & QUORUM != 0;
+    }
+
     /// @notice State of the claim in the slot.
     function state(NodeSlot slot) internal pure returns (ClaimState) {
-        return ClaimState(NodeSlot.unwrap(slot) & 0xff);
+        return ClaimState(NodeSlot.unwrap(slot) & 0x7f);
     }
 
     /// @notice Challenges open on the claim in the slot.

@@ -17,6 +17,8 @@ library Programs {
         bytes32 scheduleRoot;
         uint256 sequences;
         uint256 length;
+        uint256 layerSegments;
+        bytes32 layersRoot;
     }
 
     /// @notice What a claim did.
@@ -43,14 +45,14 @@ library Programs {
     uint256 private constant OPS_MASK = 0xfffff;
 
     /// @notice The claim's program hash of a suite.
-    /// @dev A suite is static, so its calldata is its encoding: 11 words after a domain of 16 bytes.
+    /// @dev A suite is static, so its calldata is its encoding: 13 words after a domain of 16 bytes.
     function hash(Suite calldata suite) internal view returns (bytes32 digest) {
         assembly ("memory-safe") {
             let buffer := mload(0x40)
             mstore(buffer, "ponw/programs/1")
-            calldatacopy(add(buffer, 16), suite, 352)
+            calldatacopy(add(buffer, 16), suite, 416)
             // The precompile fails only for want of gas, and then this call has none left either.
-            if iszero(staticcall(gas(), 2, buffer, 368, 0x00, 32)) { revert(0, 0) }
+            if iszero(staticcall(gas(), 2, buffer, 432, 0x00, 32)) { revert(0, 0) }
             digest := mload(0x00)
         }
     }

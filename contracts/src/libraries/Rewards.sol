@@ -10,8 +10,12 @@ library Rewards {
     uint256 internal constant BPS = 10_000;
     /// @notice Wei of NEURO per batch per layer.
     uint256 internal constant BASE = 0.0005e18;
-    /// @notice 1 + 0.2 embedding + 0.3 head + 0.1 training: every claim holds all layers and trains.
-    uint256 internal constant ROLE_BPS = 16_000;
+    /// @notice 1 + 0.1 training, then 0.2 for the embedding and 0.3 for the head.
+    uint256 internal constant TRAINING_BPS = 11_000;
+    uint256 internal constant EMBEDDING_BPS = 2000;
+    uint256 internal constant HEAD_BPS = 3000;
+    /// @notice Of a node alone, which holds all layers and trains.
+    uint256 internal constant ROLE_BPS = TRAINING_BPS + EMBEDDING_BPS + HEAD_BPS;
     uint256 internal constant STAKE_SLOPE = 0.1e18;
     uint256 internal constant STAKE_UNIT = 1000;
     uint256 internal constant STAKE_MAX = 1.5e18;
@@ -39,11 +43,28 @@ library Rewards {
         pure
         returns (uint256 reward)
     {
-        reward = BASE * batches * layers * ROLE_BPS / BPS;
-        reward = reward * stakeMultiplier(stake) / ONE;
+        reward = memberShare(batches, layers, ROLE_BPS, stake);
         reward = reward * (ONE + REPUTATION_SLOPE * Math.min(finals, REPUTATION_FULL) / REPUTATION_FULL) / ONE;
         reward = reward * (ONE + SCARCITY_SLOPE * scarcity / ONE) / ONE;
         reward = Math.min(reward, CLAIM_CAP);
+    }
+
+    /// @notice What a member of a quorum earns in one claim, before the claim's cap.
+    /// @param role See {roleBps}.
+    function memberShare(uint256 batches, uint256 layers, uint256 role, uint256 stake)
+        internal
+        pure
+        returns (uint256 share)
+    {
+        share = BASE * batches * layers * role / BPS;
+        share = share * stakeMultiplier(stake) / ONE;
+    }
+
+    /// @notice The role multiplier of whoever trains, and may hold the embedding and the head.
+    function roleBps(bool embedding, bool head) internal pure returns (uint256 role) {
+        role = TRAINING_BPS;
+        if (embedding) role += EMBEDDING_BPS;
+        if (head) role += HEAD_BPS;
     }
 
     /// @notice 1 + 0.1 * log2(1 + stake / 1000 NEURO), at most 1.5, in 1e18 fixed point.

@@ -6,7 +6,7 @@ import { IEmission } from "../../src/interfaces/IEmission.sol";
 import { INeuroToken } from "../../src/interfaces/INeuroToken.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
-import { Claim } from "../../src/libraries/ClaimLib.sol";
+import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
 import { Fixture } from "../utils/Fixture.sol";
 
@@ -284,6 +284,6 @@ contract AttacksTest is Fixture {
         emission.accrue(address(this), 1);
         Claim memory c = _posted(alice, STEPS);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
-        registry.rule(c, bob, true);
+        registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }

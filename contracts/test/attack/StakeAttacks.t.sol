@@ -23,7 +23,7 @@ contract StakeAttacksTest {
     function setUp() public {
         vm.warp(time);
         token = new NeuroToken(address(this), address(this), 1_000_000 * NEURO, 10_000_000 * NEURO);
-        staking = new Staking(token, address(this), vocabulary, address(0), MINIMUM, THAW);
+        staking = new Staking(token, address(this), vocabulary, address(0), address(0), MINIMUM, THAW);
         _stake(mallory);
         _stake(accomplice);
         _skip(1);

@@ -61,7 +61,8 @@ contract Handler is Fixture {
             emergency,
             escrow,
             AnswerCourt(address(0)),
-            Judge(address(0))
+            Judge(address(0)),
+            quorums
         );
     }
 

@@ -25,7 +25,7 @@ contract StakingSymbolic {
 
     function setUp() public {
         token = new NeuroToken(address(this), address(this), 10 * STAKE, 100 * STAKE);
-        staking = new Staking(token, address(this), VOCABULARY, address(0), 1e18, 16 days);
+        staking = new Staking(token, address(this), VOCABULARY, address(0), address(0), 1e18, 16 days);
         token.approve(address(staking), STAKE);
         staking.stake(STAKE);
     }
@@ -60,7 +60,7 @@ contract StakingSymbolic {
     }
 
     function check_only_the_keepers_touch_bonds(address caller, uint256 amount, uint256 which) public {
-        vm.assume(caller != address(this) && caller != VOCABULARY);
+        vm.assume(caller != address(this) && caller != VOCABULARY && caller != address(0));
         bytes memory message = which == 0
             ? abi.encodeCall(staking.lock, (address(this), amount))
             : which == 1
@@ -107,6 +107,10 @@ contract Books {
     }
 
     function accrue(address, uint256) external { }
+
+    function quorums() external pure returns (address) {
+        return address(0);
+    }
 }
 
 /// @title RegistrySymbolic
@@ -195,8 +199,8 @@ contract RegistrySymbolic {
         IWorkRegistry.Opening memory o;
         vm.prank(ALICE);
         registry.answer(c, BOB, o, o, bytes32(uint256(9)));
-        registry.rule(c, BOB, first);
-        (bool again,) = address(registry).call(abi.encodeCall(registry.rule, (c, BOB, second)));
+        registry.rule(c, BOB, first, ClaimLib.NO_OP, 0);
+        (bool again,) = address(registry).call(abi.encodeCall(registry.rule, (c, BOB, second, ClaimLib.NO_OP, 0)));
         assert(!again);
         assert(books.locked(BOB) == 0);
         assert(books.locked(ALICE) == (first ? int256(2 * BOND) : int256(0)));
@@ -213,7 +217,7 @@ contract RegistrySymbolic {
         if (which == 0) message = abi.encodeCall(registry.challenge, (c, step));
         else if (which == 1) message = abi.encodeCall(registry.answer, (c, other, o, o, bytes32(0)));
         else if (which == 2) message = abi.encodeCall(registry.timeout, (c, other));
-        else if (which == 3) message = abi.encodeCall(registry.rule, (c, other, step == 0));
+        else if (which == 3) message = abi.encodeCall(registry.rule, (c, other, step == 0, step, 0));
         else if (which == 4) message = abi.encodeCall(registry.finalise, (c));
         else if (which == 5) message = abi.encodeCall(registry.reclaim, (c, other));
         else message = abi.encodeCall(registry.post, (c));
@@ -246,7 +250,7 @@ contract GamesSymbolic {
         vm.warp(1000);
     }
 
-    function rule(Claim calldata, address, bool won) external {
+    function rule(Claim calldata, address, bool won, uint32, bytes32) external {
         ++rulings;
         proverWon = won;
     }

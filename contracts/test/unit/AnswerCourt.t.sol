@@ -304,7 +304,7 @@ contract AnswerCourtTest is Fixture {
         _respond(answered, bob);
         vm.startPrank(bob);
         vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.OnlyJudge.selector, bob));
-        court.rule(answered, bob, false);
+        court.rule(answered, bob, false, ClaimLib.NO_OP, 0);
         vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.OnlyJudge.selector, bob));
         court.repoint(answered, bob, 1);
         vm.stopPrank();

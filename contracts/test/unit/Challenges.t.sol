@@ -5,7 +5,7 @@ import { vm } from "../../script/Vm.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Dispute } from "../../src/interfaces/IJudge.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
-import { Claim } from "../../src/libraries/ClaimLib.sol";
+import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
 import { Fixture } from "../utils/Fixture.sol";
 import { ScriptedJudge } from "../utils/ScriptedJudge.sol";
@@ -313,7 +313,7 @@ contract ChallengesTest is Fixture {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
-        registry.rule(c, bob, true);
+        registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }
 
@@ -424,6 +424,6 @@ contract JudgedChallengesTest is Fixture {
         scripted.decide(registry, c, bob, true);
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, alice));
         vm.prank(alice);
-        registry.rule(c, bob, true);
+        registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }

@@ -25,7 +25,7 @@ contract DeploymentTest is Fixture {
 
     function test_revert_emission_of_another_registry() public {
         address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
-        Staking other = new Staking(token, next, address(0), address(0), MINIMUM, THAW);
+        Staking other = new Staking(token, next, address(0), address(0), address(0), MINIMUM, THAW);
         IWorkRegistry.Parameters memory p = _config().parameters;
         vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.Miswired.selector, address(registry)));
         new WorkRegistry(other, emission, p);

@@ -30,7 +30,7 @@ contract EmissionTest {
     function _deploy(IEmission.Schedule memory s) internal returns (NeuroToken t, Emission e) {
         uint256 nonce = vm.getNonce(address(this));
         t = new NeuroToken(vm.computeCreateAddress(address(this), nonce + 1), address(this), 0, TOKEN_CAP);
-        e = new Emission(t, address(this), address(0), s);
+        e = new Emission(t, address(this), address(0), address(0), s);
     }
 
     function _collect(address node) internal returns (uint256) {
@@ -124,13 +124,13 @@ contract EmissionTest {
             if (i == 1) s.dayLength = 0;
             if (i == 2) s.halvingEpochs = 0;
             vm.expectRevert(IEmission.BadSchedule.selector);
-            new Emission(token, address(this), address(0), s);
+            new Emission(token, address(this), address(0), address(0), s);
         }
     }
 
     function test_revert_not_the_minter() public {
         vm.expectRevert(abi.encodeWithSelector(IEmission.NotMinter.selector, address(emission)));
-        new Emission(token, address(this), address(0), _schedule());
+        new Emission(token, address(this), address(0), address(0), _schedule());
     }
 
     function testFuzz_caps_hold_and_all_is_paid_in_the_end(uint16[8] calldata amounts, uint8[8] calldata hours_)

@@ -23,7 +23,7 @@ contract StakingTest {
     function setUp() public {
         vm.warp(time);
         token = new NeuroToken(address(this), alice, type(uint128).max, type(uint256).max);
-        staking = new Staking(token, address(this), address(0), address(0), MINIMUM, THAW);
+        staking = new Staking(token, address(this), address(0), address(0), address(0), MINIMUM, THAW);
         vm.prank(alice);
         token.approve(address(staking), type(uint256).max);
     }

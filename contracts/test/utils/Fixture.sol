@@ -8,6 +8,7 @@ import { Emission } from "../../src/Emission.sol";
 import { InferenceEscrow } from "../../src/InferenceEscrow.sol";
 import { Judge } from "../../src/Judge.sol";
 import { NeuroToken } from "../../src/NeuroToken.sol";
+import { Quorums } from "../../src/Quorums.sol";
 import { Staking } from "../../src/Staking.sol";
 import { Vocabulary } from "../../src/Vocabulary.sol";
 import { VocabularyGovernor } from "../../src/VocabularyGovernor.sol";
@@ -47,6 +48,7 @@ abstract contract Fixture is Deployment {
     VocabularyGovernor internal governor;
     EmergencyGovernor internal emergency;
     InferenceEscrow internal escrow;
+    Quorums internal quorums;
 
     address internal immutable alice = vm.addr(0xA11CE);
     address internal immutable bob = vm.addr(0xB0B);
@@ -93,6 +95,7 @@ abstract contract Fixture is Deployment {
         System memory s = _deploy(address(this), c);
         (token, staking, emission, registry, judge) = (s.token, s.staking, s.emission, s.registry, s.judge);
         (vocabulary, governor, emergency, escrow) = (s.vocabulary, s.governor, s.emergency, s.escrow);
+        quorums = s.quorums;
     }
 
     function _fund(address account) internal {

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import { Dispute } from "../../src/interfaces/IJudge.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
-import { Claim } from "../../src/libraries/ClaimLib.sol";
+import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 
 /// @notice Stands at the judge's seam: keeps what it was handed, and rules as it is told.
 contract ScriptedJudge {
@@ -17,8 +17,12 @@ contract ScriptedJudge {
         return _dispute;
     }
 
+    function blame(IWorkRegistry registry, Claim calldata claim, address challenger, uint32 op) external {
+        registry.rule(claim, challenger, false, op, _dispute.trace);
+    }
+
     function decide(IWorkRegistry registry, Claim calldata claim, address challenger, bool proverWon) external {
-        registry.rule(claim, challenger, proverWon);
+        registry.rule(claim, challenger, proverWon, ClaimLib.NO_OP, _dispute.trace);
     }
 
     function move(IWorkRegistry registry, Claim calldata claim, address challenger, uint32 step) external {
