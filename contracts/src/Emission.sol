@@ -80,7 +80,6 @@ contract Emission is IEmission {
     function collect() external returns (uint256 amount) {
         Earnings memory earnings = _today(msg.sender);
         amount = _collectable(earnings);
-        // slither-disable-next-line incorrect-equality
         if (amount == 0) revert NothingToCollect();
         earnings.accrued -= amount.toUint96();
         earnings.mintedToday += amount.toUint96();

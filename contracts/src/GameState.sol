@@ -129,7 +129,6 @@ abstract contract GameState is IJudge {
 
     function _clockOf(bytes32 game) private view returns (Clock memory clock) {
         clock = _clocks[game];
-        // slither-disable-next-line incorrect-equality
         if (clock.deadline == 0) revert NoGame(game);
     }
 }

@@ -134,7 +134,6 @@ contract InferenceEscrow is IInferenceEscrow, EIP712 {
     /// @inheritdoc IInferenceEscrow
     function collect() external returns (uint256 amount) {
         amount = creditOf[msg.sender];
-        // slither-disable-next-line incorrect-equality
         if (amount == 0) revert NothingToCollect();
         creditOf[msg.sender] = 0;
         emit Collected(msg.sender, amount);

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
-import { IJudge } from "./interfaces/IJudge.sol";
+import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IQuorums } from "./interfaces/IQuorums.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { IVocabulary } from "./interfaces/IVocabulary.sol";
@@ -11,6 +11,7 @@ import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { ClaimState, NodeSlot } from "./libraries/NodeSlot.sol";
 import { Rewards } from "./libraries/Rewards.sol";
+import { Rfc9162 } from "./libraries/Rfc9162.sol";
 
 /// @title RegistryState
 /// @notice What the work registry stores, its parameters and its views. See {IWorkRegistry}.
@@ -175,5 +176,33 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         if (claim.dataRoot != dataRoot) revert WrongData(claim.dataRoot, dataRoot);
         // Only a round that was never opened has other terms than these.
         revert WrongPhase(Phase.None);
+    }
+
+    /// @dev One beyond the steps of a TRAIN claim stands for its update.
+    function _checkStep(Claim calldata claim, uint32 step) internal pure {
+        bool inRange = claim.kind == ClaimLib.TRAIN ? step <= claim.steps : step == 0;
+        if (!inRange) revert StepOutOfRange(step, claim.steps);
+    }
+
+    /// @dev Checks both leaves, and writes what they say into the dispute.
+    function _checkOpenings(Claim calldata claim, Dispute memory d, Opening calldata previous, Opening calldata opened)
+        internal
+        view
+    {
+        _checkOpening(claim, d.step, opened);
+        if (d.step == claim.steps - 1 && opened.stateRoot != claim.endRoot) {
+            revert WrongEndRoot(opened.stateRoot, claim.endRoot);
+        }
+        if (d.step != 0) {
+            _checkOpening(claim, d.step - 1, previous);
+            d.before = previous.stateRoot;
+        }
+        (d.afterStep, d.batch, d.lossBits) = (opened.stateRoot, opened.batchRoot, opened.lossBits);
+    }
+
+    function _checkOpening(Claim calldata claim, uint32 step, Opening calldata opening) internal view {
+        bytes32 leaf = Rfc9162.traceLeaf(opening.stateRoot, opening.batchRoot, opening.lossBits, step);
+        bool ok = Rfc9162.verifyInclusion(claim.traceRoot, leaf, step, claim.steps, opening.proof);
+        if (!ok) revert BadProof(step);
     }
 }

@@ -30,7 +30,7 @@ contract WorkRegistry is RegistryState {
     function openRound() external returns (uint64 round) {
         round = currentRound;
         bytes32 root = globalRoot;
-        bool stepped;
+        bool stepped = false;
         if (round != 0) {
             Phase phase = phaseOf(round);
             if (phase != Phase.Closed) revert WrongPhase(phase);
@@ -289,33 +289,5 @@ contract WorkRegistry is RegistryState {
     function _windowEnd(Claim calldata claim) private view returns (uint64) {
         Round storage r = _rounds[claim.round];
         return claim.kind == ClaimLib.OUTER ? r.outerDeadline : r.claimDeadline + WINDOW;
-    }
-
-    /// @dev One beyond the steps of a TRAIN claim stands for its update.
-    function _checkStep(Claim calldata claim, uint32 step) private pure {
-        bool inRange = claim.kind == ClaimLib.TRAIN ? step <= claim.steps : step == 0;
-        if (!inRange) revert StepOutOfRange(step, claim.steps);
-    }
-
-    /// @dev Checks both leaves, and writes what they say into the dispute.
-    function _checkOpenings(Claim calldata claim, Dispute memory d, Opening calldata previous, Opening calldata opened)
-        private
-        view
-    {
-        _checkOpening(claim, d.step, opened);
-        if (d.step == claim.steps - 1 && opened.stateRoot != claim.endRoot) {
-            revert WrongEndRoot(opened.stateRoot, claim.endRoot);
-        }
-        if (d.step != 0) {
-            _checkOpening(claim, d.step - 1, previous);
-            d.before = previous.stateRoot;
-        }
-        (d.afterStep, d.batch, d.lossBits) = (opened.stateRoot, opened.batchRoot, opened.lossBits);
-    }
-
-    function _checkOpening(Claim calldata claim, uint32 step, Opening calldata opening) private view {
-        bytes32 leaf = Rfc9162.traceLeaf(opening.stateRoot, opening.batchRoot, opening.lossBits, step);
-        bool ok = Rfc9162.verifyInclusion(claim.traceRoot, leaf, step, claim.steps, opening.proof);
-        if (!ok) revert BadProof(step);
     }
 }
