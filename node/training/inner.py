@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor
 
@@ -33,42 +32,6 @@ class RoundWork:
     steps: int
 
 
-class Stepper(Protocol):
-    """What takes the steps of a round: this process alone, or a quorum's pipeline that this node leads."""
-
-    def begin(self, work: RoundWork, state: TrainState) -> None:
-        """Go on from `state`, which is the caller's no more."""
-
-    def advance(self) -> StepLeaf:
-        """Take the next step and commit to it."""
-
-    def state(self) -> TrainState:
-        """The whole state now; it may change with the next step."""
-
-
-class Alone:
-    """Steps by this process alone. Raises DivergedError (consensus) where a weight leaves the finite range."""
-
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
-        self._at: tuple[RoundWork, TrainState] | None = None
-
-    def begin(self, work: RoundWork, state: TrainState) -> None:
-        self._at = (work, state)
-
-    def advance(self) -> StepLeaf:
-        work, state = self._begun()
-        return self._workshop.step(state, work.task)
-
-    def state(self) -> TrainState:
-        return self._begun()[1]
-
-    def _begun(self) -> tuple[RoundWork, TrainState]:
-        if self._at is None:
-            raise RuntimeError("begin comes first")
-        return self._at
-
-
 class InnerLoop:
     """Trains one round at a time. Every leaf is in the database before the next step; the state goes to disk at the
     start of each audited segment and whenever training stops."""
@@ -77,34 +40,23 @@ class InnerLoop:
         self._workshop, self._store = workshop, store
         self.checkpoints = CheckpointStore(folder, workshop.config.shapes(), state_root)
 
-    def run(
-        self,
-        work: RoundWork,
-        on_leaf: Callable[[StepLeaf], None],
-        keep_going: Callable[[], bool],
-        stepper: Stepper | None = None,
-    ) -> TrainState:
+    def run(self, work: RoundWork, on_leaf: Callable[[StepLeaf], None], keep_going: Callable[[], bool]) -> TrainState:
         """Train from the newest usable checkpoint until `work.steps`, or until `keep_going` says no after a step.
 
-        `on_leaf` sees every leaf once it is on disk. The state returned is on disk. Whoever takes the steps, they are
-        the same bits, so a round may begin with one `stepper` and end with another.
+        `on_leaf` sees every leaf once it is on disk. The state returned is on disk.
 
         Raises:
             LeafConflictError: a step recomputed after a restart differs from the one on record.
-            DiskError, DatabaseError, and what `stepper` (by default this process alone) raises.
+            DivergedError (consensus): a weight left the finite range. DiskError, DatabaseError.
         """
-        stepper = stepper or Alone(self._workshop)
-        start = self.resume(work)
-        step, every = start.step, segment_length(work.steps)
-        stepper.begin(work, start)
-        while step < work.steps and keep_going():
-            if step % every == 0:
-                self._save(work, stepper.state())
-            leaf = stepper.advance()
+        state = self.resume(work)
+        every = segment_length(work.steps)
+        while state.step < work.steps and keep_going():
+            if state.step % every == 0:
+                self._save(work, state)
+            leaf = self._workshop.step(state, work.task)
             self._store.append_leaf(_record(work.round, leaf))
             on_leaf(leaf)
-            step += 1
-        state = stepper.state()
         self._save(work, state)
         return state
 
