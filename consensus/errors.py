@@ -40,3 +40,7 @@ class InferenceError(ConsensusError):
 
 class VocabularyError(ConsensusError):
     """Merges that make no vocabulary, or a change of it that does not hold together."""
+
+
+class QuorumError(ConsensusError):
+    """A span, peer or session that breaks a rule of quorums, or an event that its session's state does not take."""

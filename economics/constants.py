@@ -63,6 +63,8 @@ CLAIM_SEGMENTS: Final = 10
 """Parts of a claim that are audited as a whole; a prover serves a checkpoint at the start of each."""
 AUDIT_SEGMENTS: Final = 2
 """Segments that one auditor recomputes of one claim."""
+CLAIM_AUDITORS: Final = 2
+"""Auditors of a drawn claim in a network where not everyone audits everything."""
 
 # --- rewards ---
 PIPELINE_REWARD: Final = neuro(5, 10_000)
@@ -117,6 +119,8 @@ FORM_TIME: Final = Seconds(60)
 HEARTBEAT: Final = Seconds(30)
 STALE_HEARTBEATS: Final = 4
 OFFLINE_TIME: Final = Seconds(120)
+BENCHMARK_TIME: Final = Seconds(HOUR)
+"""Between two self-benchmarks."""
 
 # --- quorums ---
 QUORUM_MEMBERS_MAX: Final = 16
@@ -133,6 +137,10 @@ MEMBER_MISSED_MAX: Final = 2
 MEMBER_SLOW_FACTOR: Final = 2
 MEMBER_SLOW_TIME: Final = Seconds(5 * MINUTE)
 SWITCH_GAIN: Final = BasisPoints(2_000)
+ACCEPT_TIME: Final = Seconds(60)
+"""In which every member accepts a proposal, or it lapses."""
+DISSOLVE_TIME: Final = Seconds(60)
+"""In which members save their state; after it they are free whatever the others do."""
 
 # --- growth of layers ---
 GROWTH_MEMORY: Final = BasisPoints(15_000)

@@ -114,3 +114,48 @@ DEVNET: Final = NetworkParameters(
 )
 
 NETWORKS: Final = {network.name: network for network in (MAINNET, DEVNET)}
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumTimes:
+    """What presence, modes and sessions of one network wait for, in seconds; ValueError where they contradict."""
+
+    heartbeat: Seconds = c.HEARTBEAT
+    offline: Seconds = c.OFFLINE_TIME
+    join: Seconds = c.JOIN_TIME
+    form: Seconds = c.FORM_TIME
+    accept: Seconds = c.ACCEPT_TIME
+    session: Seconds = c.SESSION_TIME
+    session_small: Seconds = c.SESSION_TIME_SMALL
+    session_max: Seconds = c.SESSION_TIME_MAX
+    dissolve: Seconds = c.DISSOLVE_TIME
+    slow: Seconds = c.MEMBER_SLOW_TIME
+    benchmark: Seconds = c.BENCHMARK_TIME
+    batches_min: int = c.SESSION_BATCHES_MIN
+    """Batches that a session must have done to be renewed."""
+
+    def __post_init__(self) -> None:
+        if min(getattr(self, name) for name in self.__slots__) <= 0:
+            raise ValueError("every time of a quorum is above 0")
+        if self.offline < c.STALE_HEARTBEATS * self.heartbeat:
+            raise ValueError("a node is stale before it is offline")
+        if not max(self.session, self.session_small) <= self.session_max:
+            raise ValueError("a session is no longer than session_max")
+
+
+MAINNET_TIMES: Final = QuorumTimes()
+DEVNET_TIMES: Final = QuorumTimes(
+    heartbeat=Seconds(1),
+    offline=Seconds(4),
+    join=Seconds(2),
+    form=Seconds(4),
+    accept=Seconds(5),
+    session=Seconds(60),
+    session_small=Seconds(60),
+    session_max=Seconds(240),
+    dissolve=Seconds(5),
+    slow=Seconds(5),
+    benchmark=Seconds(300),
+    batches_min=10,
+)
+QUORUM_TIMES: Final = {MAINNET.name: MAINNET_TIMES, DEVNET.name: DEVNET_TIMES}

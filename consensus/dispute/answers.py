@@ -99,8 +99,4 @@ def answer_dispute(claim: Claim, challenger: bytes, leaf: StepLeaf, trace: bytes
     """The game that the answer to an accusation opens. Raises ClaimError where the claim is no answer."""
     if claim.kind is not ClaimKind.ANSWER:
         raise ClaimError(f"a {claim.kind.name} claim is no answer")
-    return Dispute(
-        claim, challenger, leaf.step, claim.start_root, NO_STATE, leaf.batch_root, leaf.loss_bits, trace
-    )
-
-
+    return Dispute(claim, challenger, leaf.step, claim.start_root, NO_STATE, leaf.batch_root, leaf.loss_bits, trace)
