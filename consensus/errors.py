@@ -44,3 +44,7 @@ class VocabularyError(ConsensusError):
 
 class QuorumError(ConsensusError):
     """A span, peer or session that breaks a rule of quorums, or an event that its session's state does not take."""
+
+
+class PipelineError(ConsensusError):
+    """Stages that do not make up the model, or work handed to a stage out of its order."""

@@ -78,6 +78,7 @@ class Compiled:
 
     def __init__(self, library: Library) -> None:
         self.name = f"compiled-{library.isa}"
+        self._library = library
         self._c = library.calls
         self._arena = _Arena()
         self._weights: dict[str, _Weight] = {}
@@ -85,6 +86,9 @@ class Compiled:
 
     def begin(self) -> None:
         self._arena.rewind()
+
+    def lane(self) -> "Compiled":
+        return Compiled(self._library)
 
     def _floats(self, *shape: int) -> Tensor:
         count = 1

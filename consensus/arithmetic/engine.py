@@ -34,6 +34,10 @@ class Engine(Protocol):
     def begin(self) -> None:
         """Starts a micro-batch: what the last one returned may be overwritten from here on."""
 
+    def lane(self) -> "Engine":
+        """Another engine of the same kernel with its own room, so that several micro-batches are in flight at once.
+        Weights packed by either serve both."""
+
     def pack_weight(self, name: str, w: Tensor) -> Any:
         """Quantises w [N, K] along both dimensions, once a step."""
 

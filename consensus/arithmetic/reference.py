@@ -112,6 +112,10 @@ class Reference:
     def begin(self) -> None:
         """Nothing is reused between micro-batches."""
 
+    def lane(self) -> "Reference":
+        """Itself: nothing is shared between micro-batches."""
+        return self
+
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """a [..., M, K], b [..., N, K] -> a . b^T: blocks of 512 quantised, multiplied as integers, added in order."""
         total: Tensor | None = None

@@ -76,7 +76,7 @@ def head(name: str, dtype: str, shape: tuple[int, ...]) -> bytes:
 
 def set_leaves(tensors: TensorSet, threads: int = 0) -> list[bytes]:
     """Leaf hashes of a tensor set, in sorted order of names."""
-    return _sets_leaves([tensors], threads)[0]
+    return sets_leaves([tensors], threads)[0]
 
 
 def tensor_set_root(tensors: TensorSet, threads: int = 0) -> bytes:
@@ -96,10 +96,11 @@ def global_root(weights: TensorSet, velocity: TensorSet, threads: int = 0) -> by
 
 def sets_root(sets: Sequence[TensorSet], threads: int = 0) -> bytes:
     """Root over the roots of several tensor sets, one leaf (32 bytes of data) a set."""
-    return tree.root([tree.leaf_hash(tree.root(leaves)) for leaves in _sets_leaves(sets, threads)])
+    return tree.root([tree.leaf_hash(tree.root(leaves)) for leaves in sets_leaves(sets, threads)])
 
 
-def _sets_leaves(sets: Sequence[TensorSet], threads: int) -> list[list[bytes]]:
+def sets_leaves(sets: Sequence[TensorSet], threads: int = 0) -> list[list[bytes]]:
+    """Leaf hashes of several tensor sets, each in sorted order of names, in one pass over the memory."""
     ordered = [sorted(tensors.items()) for tensors in sets]
     buffers = [tensor_bytes(tensor) for items in ordered for _, tensor in items]
     roots = iter(hashing.roots(buffers, _threads(threads)))

@@ -1,4 +1,4 @@
-"""Forward and backward pass of the model over an engine's exact ops.
+"""Forward and backward pass of the model over an engine's exact ops: whole, and in the parts a pipeline's stages run.
 
 x = embed(tokens) + position; each layer x += attn(rmsnorm(x)), x += mlp(rmsnorm(x)); logits = head . rmsnorm(x).
 """
@@ -58,17 +58,59 @@ def _layer_backward(
     return engine.rmsnorm_grad(linear_grad(dqkv, s.attn_in, "attn_in"), s.norm1, dx)
 
 
+def body_forward(
+    engine: Engine, packed: dict[str, Any], layers: range, x: Tensor, sequences: int, heads: int
+) -> tuple[Tensor, list[_Layer]]:
+    """x [B*T, d] through consecutive layers -> (x [B*T, d], saved layers in their order)."""
+    kept = []
+    for i in layers:
+        x, saved = _layer_forward(engine, packed, i, x, sequences, heads)
+        kept.append(saved)
+    return x, kept
+
+
+def body_backward(
+    engine: Engine,
+    packed: dict[str, Any],
+    layers: range,
+    dx: Tensor,
+    saved: list[_Layer],
+    grads: dict[str, Tensor],
+    accumulate: bool,
+) -> Tensor:
+    """Gradient [B*T, d] at the end of ``layers`` -> gradient at their beginning; may overwrite ``dx``."""
+    for i, kept in zip(reversed(layers), reversed(saved), strict=True):
+        dx = _layer_backward(engine, packed, i, dx, kept, grads, accumulate)
+    return dx
+
+
+def head_forward(engine: Engine, packed: dict[str, Any], x: Tensor) -> tuple[Tensor, Any, Any]:
+    """x [B*T, d] -> (logits [B*T, V], saved head, saved final norm)."""
+    n, norm = engine.rmsnorm(x)
+    logits, head = engine.linear(n, packed["head"])
+    return logits, head, norm
+
+
+def head_backward(
+    engine: Engine,
+    packed: dict[str, Any],
+    dlogits: Tensor,
+    saved: tuple[Any, Any],
+    grads: dict[str, Tensor],
+    accumulate: bool,
+) -> Tensor:
+    """dlogits [B*T, V] and (saved head, saved final norm) -> gradient [B*T, d] at the end of the last layer."""
+    head, norm = saved
+    return engine.rmsnorm_grad(engine.linear_grad(dlogits, head, packed["head"], grads["head"], accumulate), norm, None)
+
+
 def forward(
     engine: Engine, config: ModelConfig, weights: dict[str, Tensor], packed: dict[str, Any], tokens: Tensor
 ) -> tuple[Tensor, Any, list[_Layer], Any]:
     """tokens [B, T] int32 -> (logits [B*T, V], saved head, saved layers, saved final norm)."""
     x = engine.embed(tokens, weights["embed"], weights["position"])
-    layers = []
-    for i in range(config.layers):
-        x, saved = _layer_forward(engine, packed, i, x, tokens.shape[0], config.heads)
-        layers.append(saved)
-    n, norm = engine.rmsnorm(x)
-    logits, head = engine.linear(n, packed["head"])
+    x, layers = body_forward(engine, packed, range(config.layers), x, tokens.shape[0], config.heads)
+    logits, head, norm = head_forward(engine, packed, x)
     return logits, head, layers, norm
 
 
@@ -90,8 +132,7 @@ def loss_and_grads(
     engine.begin()
     logits, head, layers, norm = forward(engine, config, weights, packed, inputs)
     dlogits, total = engine.cross_entropy(logits, targets, scale)
-    dx = engine.rmsnorm_grad(engine.linear_grad(dlogits, head, packed["head"], grads["head"], accumulate), norm, None)
-    for i in reversed(range(config.layers)):
-        dx = _layer_backward(engine, packed, i, dx, layers[i], grads, accumulate)
+    dx = head_backward(engine, packed, dlogits, (head, norm), grads, accumulate)
+    dx = body_backward(engine, packed, range(config.layers), dx, layers, grads, accumulate)
     engine.embed_grad(inputs, dx, grads["embed"], grads["position"], accumulate)
     return total

@@ -36,6 +36,41 @@ class TrainState:
         return TrainState(copies[0], copies[1], copies[2], self.step)
 
 
+def check_batch(config: ModelConfig, tokens: Tensor) -> None:
+    """Raises ValueError where ``tokens`` is no batch of this architecture: int32 [batch, seq_len + 1]."""
+    if tuple(tokens.shape) != (config.batch, config.seq_len + 1) or tokens.dtype != torch.int32:
+        wanted = f"int32 [{config.batch}, {config.seq_len + 1}]"
+        raise ValueError(f"a batch of {config.name} is {wanted}, not {tokens.dtype} {list(tokens.shape)}")
+
+
+def micro_batches(config: ModelConfig, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """A batch as micro-batches in their order: (inputs, targets), each int32 [micro_batch, seq_len]."""
+    cut = [tokens[at : at + config.micro_batch] for at in range(0, config.batch, config.micro_batch)]
+    return [(rows[:, :-1].contiguous(), rows[:, 1:].contiguous()) for rows in cut]
+
+
+def gradient_scale(config: ModelConfig) -> float:
+    """What the loss's gradient is multiplied with: one over the tokens of a step, fp32."""
+    return round32(1.0 / config.tokens_per_step)
+
+
+def step_loss(config: ModelConfig, total: int) -> float:
+    """Mean loss in nats (fp32) from the sum of round(loss * 2^16) over a step's tokens."""
+    return round32(round32(total) * round32(1.0 / (config.tokens_per_step * 65536.0)))
+
+
+def update(engine: Engine, optimizer: AdamW, state: TrainState, grads: dict[str, Tensor]) -> None:
+    """One optimizer step over every tensor that ``state`` holds, in place.
+
+    Raises DivergedError when a weight is no longer finite: no root may commit to such a state.
+    """
+    constants = optimizer.constants(state.step)
+    for name, w in state.weights.items():
+        if not engine.adamw(w, state.m[name], state.v[name], grads[name], constants):
+            raise DivergedError(f"{name} left the finite range at step {state.step}")
+    state.step += 1
+
+
 @dataclass(slots=True)
 class Trainer:
     """Runs steps of one architecture on one engine. Any two engines give the same bits."""
@@ -51,24 +86,13 @@ class Trainer:
         Raises DivergedError when a weight is no longer finite: no root may commit to such a state.
         """
         config = self.config
-        if tuple(tokens.shape) != (config.batch, config.seq_len + 1) or tokens.dtype != torch.int32:
-            wanted = f"int32 [{config.batch}, {config.seq_len + 1}]"
-            raise ValueError(f"a batch of {config.name} is {wanted}, not {tokens.dtype} {list(tokens.shape)}")
+        check_batch(config, tokens)
         if not self._grads:
             self._grads = {n: torch.empty_like(w) for n, w in state.weights.items()}
         packed = pack(self.engine, state.weights)
-        scale = round32(1.0 / config.tokens_per_step)
+        scale = gradient_scale(config)
         total = 0
-        for at in range(0, config.batch, config.micro_batch):
-            rows = tokens[at : at + config.micro_batch]
-            batch = (rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
+        for at, batch in enumerate(micro_batches(config, tokens)):
             total += loss_and_grads(self.engine, config, state.weights, packed, batch, scale, self._grads, at > 0)
-        self._update(state)
-        return round32(round32(total) * round32(1.0 / (config.tokens_per_step * 65536.0)))
-
-    def _update(self, state: TrainState) -> None:
-        constants = self.optimizer.constants(state.step)
-        for name, w in state.weights.items():
-            if not self.engine.adamw(w, state.m[name], state.v[name], self._grads[name], constants):
-                raise DivergedError(f"{name} left the finite range at step {state.step}")
-        state.step += 1
+        update(self.engine, self.optimizer, state, self._grads)
+        return step_loss(config, total)
