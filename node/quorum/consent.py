@@ -1,4 +1,4 @@
-"""A seat's consent: the plan's id, typed and signed as EIP-712 says, by the account whose stake answers for it."""
+"""A seat's consent: the plan's digest, typed and signed as EIP-712 says, by the account whose stake answers for it."""
 
 from __future__ import annotations
 
@@ -44,4 +44,4 @@ class Consents:
             raise ConsentError("a consent's bytes are no signature") from error
 
     def _message(self, plan: Plan) -> Any:
-        return encode_typed_data(self._domain, _TYPES, {"plan": plan.id})
+        return encode_typed_data(self._domain, _TYPES, {"plan": plan.digest})

@@ -23,27 +23,26 @@ _sym_db = _symbol_database.Default()
 
 
 from node.net.wire import common_pb2 as node_dot_net_dot_wire_dot_common__pb2
+from node.net.wire import records_pb2 as node_dot_net_dot_wire_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/net/wire/quorum.proto\x12\x0bponw.net.v1\x1a\x1anode/net/wire/common.proto\"O\n\x04Seat\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0c\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x13\n\x0b\x66irst_layer\x18\x03 \x01(\r\x12\x13\n\x0blayer_count\x18\x04 \x01(\r\"\x8e\x01\n\x04Plan\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\x0e\n\x06leader\x18\x02 \x01(\x0c\x12 \n\x05seats\x18\x03 \x03(\x0b\x32\x11.ponw.net.v1.Seat\x12\x0e\n\x06starts\x18\x04 \x01(\x04\x12\x0c\n\x04\x65nds\x18\x05 \x01(\x04\x12\r\n\x05nonce\x18\x06 \x01(\x04\"-\n\x07\x43onsent\x12\x0f\n\x07plan_id\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"c\n\x05Reply\x12\'\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x14.ponw.net.v1.ConsentH\x00\x12\'\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\",\n\x05Start\x12\x0f\n\x07plan_id\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\"]\n\x07Outcome\x12#\n\x05start\x18\x01 \x01(\x0b\x32\x12.ponw.net.v1.StartH\x00\x12%\n\x05\x61\x62ort\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x06\n\x04what\"\x18\n\x05Ready\x12\x0f\n\x07plan_id\x18\x01 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/net/wire/quorum.proto\x12\x0bponw.net.v1\x1a\x1anode/net/wire/common.proto\x1a\x1bnode/net/wire/records.proto\"i\n\x04Plan\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12)\n\x06quorum\x18\x02 \x01(\x0b\x32\x19.ponw.net.v1.QuorumRecord\x12\r\n\x05steps\x18\x03 \x01(\r\"*\n\x07\x43onsent\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"c\n\x05Reply\x12\'\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x14.ponw.net.v1.ConsentH\x00\x12\'\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\")\n\x05Start\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\"]\n\x07Outcome\x12#\n\x05start\x18\x01 \x01(\x0b\x32\x12.ponw.net.v1.StartH\x00\x12%\n\x05\x61\x62ort\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x06\n\x04what\"\x15\n\x05Ready\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'node.net.wire.quorum_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEAT']._serialized_start=71
-  _globals['_SEAT']._serialized_end=150
-  _globals['_PLAN']._serialized_start=153
-  _globals['_PLAN']._serialized_end=295
-  _globals['_CONSENT']._serialized_start=297
-  _globals['_CONSENT']._serialized_end=342
-  _globals['_REPLY']._serialized_start=344
-  _globals['_REPLY']._serialized_end=443
-  _globals['_START']._serialized_start=445
-  _globals['_START']._serialized_end=489
-  _globals['_OUTCOME']._serialized_start=491
-  _globals['_OUTCOME']._serialized_end=584
-  _globals['_READY']._serialized_start=586
-  _globals['_READY']._serialized_end=610
+  _globals['_PLAN']._serialized_start=100
+  _globals['_PLAN']._serialized_end=205
+  _globals['_CONSENT']._serialized_start=207
+  _globals['_CONSENT']._serialized_end=249
+  _globals['_REPLY']._serialized_start=251
+  _globals['_REPLY']._serialized_end=350
+  _globals['_START']._serialized_start=352
+  _globals['_START']._serialized_end=393
+  _globals['_OUTCOME']._serialized_start=395
+  _globals['_OUTCOME']._serialized_end=488
+  _globals['_READY']._serialized_start=490
+  _globals['_READY']._serialized_end=511
 # @@protoc_insertion_point(module_scope)

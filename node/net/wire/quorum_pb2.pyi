@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from node.net.wire import common_pb2 as _common_pb2
+from node.net.wire import records_pb2 as _records_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,73 +21,28 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class Seat(_message.Message):
-    """Who holds which layers. The first seat also holds the embedding, the last one the head."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ACCOUNT_FIELD_NUMBER: _builtins.int
-    PEER_FIELD_NUMBER: _builtins.int
-    FIRST_LAYER_FIELD_NUMBER: _builtins.int
-    LAYER_COUNT_FIELD_NUMBER: _builtins.int
-    account: _builtins.bytes
-    """20 bytes."""
-    peer: _builtins.str
-    """The peer's libp2p id in base58; at most 64 characters."""
-    first_layer: _builtins.int
-    layer_count: _builtins.int
-    def __init__(
-        self,
-        *,
-        account: _builtins.bytes = ...,
-        peer: _builtins.str = ...,
-        first_layer: _builtins.int = ...,
-        layer_count: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "first_layer", b"first_layer", "layer_count", b"layer_count", "peer", b"peer"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Seat: _TypeAlias = Seat  # noqa: Y015
-
-@_typing.final
 class Plan(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSIONS_FIELD_NUMBER: _builtins.int
-    LEADER_FIELD_NUMBER: _builtins.int
-    SEATS_FIELD_NUMBER: _builtins.int
-    STARTS_FIELD_NUMBER: _builtins.int
-    ENDS_FIELD_NUMBER: _builtins.int
-    NONCE_FIELD_NUMBER: _builtins.int
-    leader: _builtins.bytes
-    """20 bytes; has the first seat's account or another seat's."""
-    starts: _builtins.int
-    """Unix seconds."""
-    ends: _builtins.int
-    nonce: _builtins.int
-    """Different in every plan of a leader, so that no consent counts twice."""
+    QUORUM_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    steps: _builtins.int
+    """Inner steps of each round, agreed on because neighbours stop together."""
     @_builtins.property
     def versions(self) -> _common_pb2.Versions: ...
     @_builtins.property
-    def seats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Seat]:
-        """1 to 16, in the order of their layers."""
-
+    def quorum(self) -> _records_pb2.QuorumRecord: ...
     def __init__(
         self,
         *,
         versions: _common_pb2.Versions | None = ...,
-        leader: _builtins.bytes = ...,
-        seats: _abc.Iterable[Global___Seat] | None = ...,
-        starts: _builtins.int = ...,
-        ends: _builtins.int = ...,
-        nonce: _builtins.int = ...,
+        quorum: _records_pb2.QuorumRecord | None = ...,
+        steps: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quorum", b"quorum", "versions", b"versions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends", "leader", b"leader", "nonce", b"nonce", "seats", b"seats", "starts", b"starts", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quorum", b"quorum", "steps", b"steps", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -96,21 +52,21 @@ Global___Plan: _TypeAlias = Plan  # noqa: Y015
 class Consent(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    PLAN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
-    plan_id: _builtins.bytes
-    """32 bytes."""
+    plan: _builtins.bytes
+    """32 bytes: the plan's digest."""
     signature: _builtins.bytes
     """65 bytes: r, s, v by the seat's account."""
     def __init__(
         self,
         *,
-        plan_id: _builtins.bytes = ...,
+        plan: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -148,20 +104,20 @@ class Start(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PLAN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     SIGNATURES_FIELD_NUMBER: _builtins.int
-    plan_id: _builtins.bytes
+    plan: _builtins.bytes
     @_builtins.property
     def signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
-        plan_id: _builtins.bytes = ...,
+        plan: _builtins.bytes = ...,
         signatures: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id", "signatures", b"signatures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,16 +155,16 @@ Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 class Ready(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    PLAN_ID_FIELD_NUMBER: _builtins.int
-    plan_id: _builtins.bytes
+    PLAN_FIELD_NUMBER: _builtins.int
+    plan: _builtins.bytes
     def __init__(
         self,
         *,
-        plan_id: _builtins.bytes = ...,
+        plan: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
