@@ -204,9 +204,7 @@ def vote(
 
 
 @app.command()
-def queue(
-    ctx: typer.Context, name: IdArgument, yes: YesOption = False, password_file: PasswordOption = None
-) -> None:
+def queue(ctx: typer.Context, name: IdArgument, yes: YesOption = False, password_file: PasswordOption = None) -> None:
     """Start the grace time of a proposal that has passed. Anyone may.
 
     Examples:
@@ -238,9 +236,7 @@ def activate(
 
 
 @app.command()
-def release(
-    ctx: typer.Context, name: IdArgument, yes: YesOption = False, password_file: PasswordOption = None
-) -> None:
+def release(ctx: typer.Context, name: IdArgument, yes: YesOption = False, password_file: PasswordOption = None) -> None:
     """Free the bond of a proposal that cannot pass any more. Anyone may; the stake stays its proposer's.
 
     Examples:

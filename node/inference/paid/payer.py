@@ -121,9 +121,7 @@ class Payer:
         except MessageError as error:
             raise AnswerError(f"The server broke the protocol: {error.message}", _RESUME) from error
 
-    def _take(
-        self, socket: Connection, record: Record, silence: float, stop: Callable[[], bool]
-    ) -> Iterator[str]:
+    def _take(self, socket: Connection, record: Record, silence: float, stop: Callable[[], bool]) -> Iterator[str]:
         stopping = False
         while True:
             message = _next(socket, record, silence)

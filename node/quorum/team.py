@@ -1,0 +1,182 @@
+"""One member's part in a quorum's session: links to its neighbours round by round, its stage, and what it serves."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from torch import Tensor
+
+from consensus.arithmetic.engine import Engine
+from consensus.commitments.tensors import state_root
+from consensus.commitments.trace import StepLeaf
+from consensus.model.config import ModelConfig
+from economics.cohort import segment_length
+from node.errors import PeerError, PonwError
+from node.logs import get_logger
+from node.net.hotkey import peer_text
+from node.quorum import assembly
+from node.quorum.agreement import Dialer
+from node.quorum.doors import Doors
+from node.quorum.errors import QuorumError
+from node.quorum.pipeline.handshake import Terms
+from node.quorum.pipeline.link import Timeouts
+from node.quorum.pipeline.member import Member
+from node.quorum.pipeline.place import Place
+from node.quorum.pipeline.session import Ends, Session
+from node.quorum.pipeline.session import Plan as RoundPlan
+from node.quorum.plan import Plan
+from node.storage.checkpoints import CheckpointStore
+
+log = get_logger("team")
+PROTOCOL: Final = "/ponw/pipeline/1"
+LINK_SECONDS: Final = 30.0
+"""For a neighbour's stream to come up at the start of a round."""
+REDIAL_SECONDS: Final = 0.5
+TRIES: Final = 3
+"""Times that a round is taken up again over new links before the quorum gives it up."""
+
+
+@dataclass(frozen=True)
+class TeamRound:
+    """A round's work. `weights`: the whole global weights, or this member's part of them; `batch`: tokens of a step."""
+
+    number: int
+    start_root: bytes
+    weights: Callable[[], Mapping[str, Tensor]]
+    batch: Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a team works with: the peer network, and the doors that its neighbours come through."""
+
+    dialer: Dialer
+    doors: Doors
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+class Team:
+    """A member's side of one quorum. Used by the training thread; `serve` by whichever thread takes streams.
+
+    Raises PlanError where the seats are not the model's stages, and QuorumError where this account has none.
+    """
+
+    def __init__(
+        self, plan: Plan, me: bytes, config: ModelConfig, engine: Engine, around: Around, folder: Path
+    ) -> None:
+        seat = plan.seat_of(me)
+        if seat is None:
+            raise QuorumError("This node has no seat in the quorum.")
+        self.plan, self._me, self._around, self._engine = plan, me, around, engine
+        self.place = Place(config, plan.stages(config), seat)
+        self._versions = plan.versions()
+        self._folder = folder / plan.id.hex()[:16]
+        self._store = CheckpointStore(self._folder / "stage", self.place.stage.shapes(config), state_root)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this member posts the quorum's claims."""
+        return self.plan.leader == self._me
+
+    def train(self, work: TeamRound, leaves: list[StepLeaf], on_leaf: Callable[[StepLeaf], None]) -> None:
+        """This member's stage of a round, to its last step. `leaves`: on record; `on_leaf` gets every further one.
+
+        A broken link is made anew up to TRIES times, from the newest common checkpoint; the bits are the same.
+
+        Raises:
+            PeerError: the quorum does not come together again; what is on disk stands.
+            DivergedError (consensus), DiskError.
+        """
+        self._store.drop_before(work.number)
+        known = len(leaves)
+
+        def take(leaf: StepLeaf) -> None:
+            nonlocal known
+            if leaf.step >= known:
+                known = leaf.step + 1
+                on_leaf(leaf)
+
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._attempt(work, known, take)
+            except PeerError as error:
+                if attempt == TRIES:
+                    raise
+                log.warning("the quorum takes the round up again", attempt=attempt, reason=error.message)
+            else:
+                return
+
+    def assemble(self, number: int, leaves: list[StepLeaf], into: CheckpointStore) -> None:
+        """For the leader: whole checkpoints of a trained round, at every segment's start but the first and the end.
+
+        Raises:
+            PeerError: a member does not give its part, or gives a wrong one. TensorFileError, DiskError.
+        """
+        fetched = self._folder / "fetched"
+        parts = [self._part(seat, number, fetched / str(seat)) for seat in range(len(self.place.stages))]
+        every, stop = segment_length(self.plan.steps), self.plan.steps
+        roots = {s: leaves[s - 1].state_root for s in range(1, stop + 1) if s % every == 0 or s == stop}
+        assembly.join(parts, self.place.stages, self.place.config.shapes(), roots, into)
+        assembly.clear(fetched)
+
+    def serve(self, stream: socket.socket, peer: str) -> None:
+        """Give the leader this stage's checkpoints over a stream that it opened; the stream is closed afterwards."""
+        with closing(stream):
+            leader = self.plan.seat_of(self.plan.leader)
+            if leader is None or peer != peer_text(self.plan.peers[leader]):
+                log.info("a stranger asked for a stage", peer=peer)
+                return
+            try:
+                assembly.serve_stages(stream, peer, self._versions, self._store)
+            except PeerError as error:
+                log.info("serving a stage broke off", peer=peer, reason=error.message)
+
+    def _attempt(self, work: TeamRound, known: int, on_leaf: Callable[[StepLeaf], None]) -> None:
+        place = self.place
+        terms = Terms(work.number, work.start_root, self.plan.steps)
+        names = place.stage.shapes(place.config)
+        plan = RoundPlan(terms, lambda: {name: work.weights()[name] for name in names}, work.batch)
+        with Ends.over(place, self._sockets(), self._versions, work.number, self._around.timeouts) as ends:
+            member = Member(place, self._engine, ends.left, ends.right, work.number, on_leaf)
+            session = Session(member, ends, plan, self._store, self._around.timeouts.hello)
+            session.run(known, lambda state, record: None)
+
+    def _sockets(self) -> tuple[socket.socket | None, socket.socket | None]:
+        """Streams to the neighbours (left, right). Everyone opens its right one first, so nobody waits in a circle."""
+        right = None if self.place.last else self._dial(self.place.at + 1, PROTOCOL)
+        if self.place.at == 0:
+            return None, right
+        try:
+            return self._around.doors.take(peer_text(self.plan.peers[self.place.at - 1]), LINK_SECONDS), right
+        except QuorumError:
+            if right is not None:
+                right.close()
+            raise
+
+    def _part(self, seat: int, number: int, folder: Path) -> assembly.Part:
+        if seat == self.place.at:
+            return {step: self._store.path(n, step) for n, step in self._store.saved() if n == number}
+        shapes = self.place.stages[seat].shapes(self.place.config)
+        peer = peer_text(self.plan.peers[seat])
+        with closing(self._dial(seat, assembly.PROTOCOL)) as stream:
+            return assembly.fetch_stages(stream, peer, self._versions, number, shapes, folder)
+
+    def _dial(self, seat: int, protocol: str) -> socket.socket:
+        """A stream to a member, for which it has LINK_SECONDS; it may have to come back first."""
+        peer = peer_text(self.plan.peers[seat])
+        again = Retrying(
+            stop=stop_after_delay(LINK_SECONDS),
+            wait=wait_fixed(REDIAL_SECONDS),
+            retry=retry_if_exception_type(PonwError),
+            reraise=True,
+        )
+        try:
+            return again(self._around.dialer.dial, peer, protocol, LINK_SECONDS)
+        except PonwError as error:
+            raise QuorumError(f"{peer}: {error.message}", "The quorum replaces it or ends.") from error
