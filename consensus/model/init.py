@@ -1,6 +1,7 @@
 """Initial weights from a counter-based integer generator: the same bytes on every machine."""
 
 import hashlib
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -39,10 +40,15 @@ def _spread(name: str, shape: tuple[int, ...]) -> float:
     return inverse_root * 1.5
 
 
-def init_weights(config: ModelConfig, seed: bytes) -> dict[str, Tensor]:
-    """fp32 weights by name; every value is an integer of 24 bits times a constant, one rounding each."""
+def init_weights(config: ModelConfig, seed: bytes, names: Collection[str] | None = None) -> dict[str, Tensor]:
+    """fp32 weights by name; every value is an integer of 24 bits times a constant, one rounding each.
+
+    ``names``: only these, where a member holds a part of the model; their values do not depend on the others.
+    """
     weights = {}
     for name, shape in config.shapes().items():
+        if names is not None and name not in names:
+            continue
         count = int(np.prod(shape))
         spread = _spread(name, shape)
         if spread == 0.0:

@@ -19,13 +19,13 @@ from consensus.model.evaluate import mean_loss
 from consensus.model.init import init_weights
 from consensus.program.known import suite_of
 from consensus.program.step import schedule_row, step_program
-from consensus.training.batches import draw_offsets
 from consensus.training.outer import GlobalState
 from consensus.training.resize import Change
 from consensus.training.step import Trainer, TrainState
 from node.chain.deploy import Genesis
 from node.chain.types import Parameters
 from node.data.dataset import Dataset
+from node.training.batch import draw_batch
 from node.training.errors import OtherProgramError
 
 GENESIS_SEED = b"ponw genesis"
@@ -62,11 +62,7 @@ class Workshop:
 
     def batch(self, task: Task, step: int) -> Tensor:
         """Tokens of a step, int32 [batch, seq_len + 1]."""
-        length = self.config.seq_len
-        limit = self.dataset.limit(length)
-        offsets = draw_offsets(task.randomness, task.node, step, self.config.batch, limit)
-        windows = np.stack([self.dataset.window(offset, length + 1) for offset in offsets])
-        return torch.from_numpy(windows.astype(np.int32))
+        return draw_batch(self.config, self.dataset, task.randomness, task.node, step)
 
     def step(self, state: TrainState, task: Task) -> StepLeaf:
         """Run the next step in place and commit to it.
