@@ -76,6 +76,8 @@ class Team:
         self.plan, self._me, self._around, self._engine = plan, me, around, engine
         self.place = Place(config, plan.stages(config), seat)
         self._versions = plan.versions()
+        self.trained = 0
+        """The last round whose work is done here."""
         self._folder = folder / plan.id.hex()[:16]
         self._store = CheckpointStore(self._folder / "stage", self.place.stage.shapes(config), state_root)
 
@@ -83,6 +85,23 @@ class Team:
     def leads(self) -> bool:
         """Whether this member posts the quorum's claims."""
         return self.plan.leader == self._me
+
+    @property
+    def words(self) -> str:
+        """This member's part, to be shown."""
+        stage, ends = self.place.stage, []
+        if stage.has_embedding:
+            ends.append("embedding")
+        if stage.has_head:
+            ends.append("head")
+        last = stage.first + stage.count - 1
+        layers = f"layer {last}" if stage.count == 1 else f"layers {stage.first} to {last}"
+        return f"{' and '.join([layers, *ends])} for quorum {self.plan.id.hex()[:8]}"
+
+    def is_leader(self, peer: str) -> bool:
+        """Whether a peer (base58) is the leader's."""
+        seat = self.plan.seat_of(self.plan.leader)
+        return seat is not None and peer == peer_text(self.plan.peers[seat])
 
     def train(self, work: TeamRound, leaves: list[StepLeaf], on_leaf: Callable[[StepLeaf], None]) -> None:
         """This member's stage of a round, to its last step. `leaves`: on record; `on_leaf` gets every further one.
@@ -128,8 +147,7 @@ class Team:
     def serve(self, stream: socket.socket, peer: str) -> None:
         """Give the leader this stage's checkpoints over a stream that it opened; the stream is closed afterwards."""
         with closing(stream):
-            leader = self.plan.seat_of(self.plan.leader)
-            if leader is None or peer != peer_text(self.plan.peers[leader]):
+            if not self.is_leader(peer):
                 log.info("a stranger asked for a stage", peer=peer)
                 return
             try:
