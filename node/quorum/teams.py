@@ -58,6 +58,13 @@ class Teams:
             self._plan = plan
         log.info("in a quorum", quorum=plan.id.hex()[:16], members=len(plan.peers), consents=len(consents))
 
+    def expire(self, now: int) -> None:
+        """Free this node of a session whose time is over (`now` in Unix seconds); its team stays for who asks it."""
+        with self._lock:
+            if self._plan is not None and self._plan.ends <= now:
+                log.info("the quorum's time is over", quorum=self._plan.id.hex()[:16])
+                self._plan = None
+
     def of_round(self, info: Round, shop: Works) -> Team | None:
         """The team that trains a round: the round opens and its claims close within the session; None for none."""
         with self._lock:
