@@ -1,0 +1,209 @@
+"""Nothing a peer sends may end the process: py-libp2p 0.8.1 lets exceptions of handlers escape into its nursery.
+
+Every stream handler runs behind this module: only for admitted peers, a bounded number at a time, with whatever it
+raises contained, the stream reset and the sender's score charged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from google.protobuf.message import DecodeError
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import ParseError
+from libp2p.host.basic_host import BasicHost
+from libp2p.host.exceptions import HostException
+from libp2p.io.exceptions import IOException, MessageTooLarge
+from libp2p.network.connection.exceptions import RawConnError
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.stream.exceptions import StreamError
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+
+from node.net.errors import NetworkError
+from node.net.limits import HELLO_PROTOCOL, HELLO_SECONDS, KAD_SECONDS, KAD_STREAMS_PER_PEER, STREAM_RATE
+from node.net.limits import STREAMS_PER_PEER as STREAMS
+from node.net.members import Members
+from node.net.score import Ledger, Offence
+from node.net.wire.common_pb2 import Refusal
+
+log = logging.getLogger(__name__)
+KAD_PROTOCOL = "/ipfs/kad/1.0.0"
+BURST_SECONDS = 4
+Handler = Callable[[NetStream], Awaitable[None]]
+GONE = (
+    StreamError,
+    SwarmException,
+    HostException,
+    RawConnError,
+    IOException,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    OSError,
+)
+"""What an honest peer's lost connection raises; it costs nothing."""
+
+
+class Bucket:
+    """A token bucket: `rate` a second, a burst of BURST_SECONDS. Time in seconds, given by the caller."""
+
+    def __init__(self, rate: int, now: float) -> None:
+        self._rate, self._most = rate, rate * BURST_SECONDS
+        self._tokens, self._at = float(self._most), now
+
+    def take(self, now: float) -> bool:
+        """Whether one more fits."""
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Buckets:
+    """One bucket for each peer that is connected."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._of: dict[str, Bucket] = {}
+
+    def take(self, peer: str, now: float) -> bool:
+        """Whether one more of this peer fits."""
+        return self._of.setdefault(peer, Bucket(self._rate, now)).take(now)
+
+    def forget(self, peer: str) -> None:
+        """It is gone."""
+        self._of.pop(peer, None)
+
+
+class Watch:
+    """Score, bans and membership, as every part of the process uses them. `wall` gives Unix seconds."""
+
+    def __init__(self, members: Members, ledger: Ledger, wall: Callable[[], float]) -> None:
+        self.members, self.ledger, self._wall = members, ledger, wall
+        self.on_ban: Callable[[str], None] = lambda _: None
+        """Called with the peer's name; must not block."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(self._wall())
+
+    def charge(self, peer: str, offence: Offence, reason: str) -> None:
+        """An offence on record; a ban disconnects."""
+        log.info("offence of %s: %s (%s)", peer, offence.name, reason)
+        if self.ledger.charge(peer, offence, reason, self.now()):
+            self.on_ban(peer)
+
+    def charge_error(self, peer: str, error: Exception) -> None:
+        """The offence that an exception out of a handler stands for, if any."""
+        if offence := offence_of(error):
+            self.charge(peer, offence, f"{type(error).__name__}: {error}"[:200])
+
+    def ban(self, peer: str, reason: str, seconds: int) -> None:
+        """Ban at once."""
+        self.ledger.ban(peer, reason, seconds, self.now())
+        self.on_ban(peer)
+
+
+def offence_of(error: Exception) -> Offence | None:
+    """What a handler's exception says about the peer; None where a lost connection explains it."""
+    if isinstance(error, ExceptionGroup):
+        found = [offence_of(inner) for inner in error.exceptions]
+        return max((offence for offence in found if offence), default=None)
+    match error:
+        case MessageTooLarge():
+            return Offence.OVERSIZED
+        case DecodeError() | ParseError():
+            return Offence.MALFORMED
+        case NetworkError(code=Refusal.TOO_LARGE):
+            return Offence.OVERSIZED
+        case NetworkError(code=Refusal.MALFORMED):
+            return Offence.MALFORMED
+        case NetworkError():
+            return None
+    return None if isinstance(error, GONE) else Offence.BROKEN_STREAM
+
+
+def name_of(peer: ID) -> str:
+    """A peer id as text."""
+    return str(peer.to_base58())
+
+
+async def reset_quietly(stream: NetStream) -> None:
+    """Reset a stream; that it or its connection is gone already is as good."""
+    with trio.CancelScope(shield=True), trio.move_on_after(1):
+        try:
+            await stream.reset()
+        except GONE:
+            log.debug("reset of a stream that is gone")
+
+
+async def contained(task: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
+    """Run a task of the host; an error nobody foresaw is logged and ends this task only."""
+    try:
+        await task(*arguments)
+    except Exception:
+        log.exception("a task of the host failed")
+
+
+class GuardedHost(BasicHost):  # type: ignore[misc]
+    """A host whose handlers cannot end it, and that serves admitted peers only."""
+
+    def __init__(self, network: Any, watch: Watch) -> None:
+        self._watch = watch
+        self._open: Counter[tuple[str, str]] = Counter()
+        self._rates = Buckets(STREAM_RATE)
+        super().__init__(network, disable_identify_address_discovery=True)
+
+    def set_stream_handler(self, protocol_id: TProtocol, stream_handler: Handler) -> None:
+        """As in the library, behind the guard."""
+
+        async def guarded(stream: NetStream) -> None:
+            await self._serve(str(protocol_id), stream_handler, stream)
+
+        super().set_stream_handler(protocol_id, guarded)
+
+    def forget(self, peer: str) -> None:
+        """A peer is gone: its rate starts afresh."""
+        self._rates.forget(peer)
+
+    async def _swarm_stream_handler(self, net_stream: NetStream) -> None:
+        peer = name_of(net_stream.muxed_conn.peer_id)
+        if not self._rates.take(peer, trio.current_time()):
+            self._watch.charge(peer, Offence.FLOOD, "too many streams")
+            await reset_quietly(net_stream)
+            return
+        await self._contained(peer, net_stream, super()._swarm_stream_handler)
+
+    async def _serve(self, protocol: str, handler: Handler, stream: NetStream) -> None:
+        peer = name_of(stream.muxed_conn.peer_id)
+        place, kad = (peer, protocol), protocol == KAD_PROTOCOL
+        if self._open[place] >= (KAD_STREAMS_PER_PEER if kad else STREAMS):
+            await reset_quietly(stream)
+            return
+        self._open[place] += 1
+        try:
+            if protocol != HELLO_PROTOCOL and await self._watch.members.wait_for(peer, HELLO_SECONDS) is None:
+                await reset_quietly(stream)
+                return
+            with trio.move_on_after(KAD_SECONDS if kad else float("inf")) as scope:
+                await self._contained(peer, stream, handler)
+            if scope.cancelled_caught:
+                await reset_quietly(stream)
+        finally:
+            self._open[place] -= 1
+            if not self._open[place]:
+                del self._open[place]
+
+    async def _contained(self, peer: str, stream: NetStream, run: Handler) -> None:
+        try:
+            await run(stream)
+        except Exception as error:  # noqa: BLE001 - the library raises anything on junk; one escape would end the host
+            log.info("stream of %s ended by %s: %s", peer, type(error).__name__, error)
+            self._watch.charge_error(peer, error)
+            await reset_quietly(stream)

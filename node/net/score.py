@@ -1,0 +1,106 @@
+"""Misbehaviour on record: points that decay, a ban when they reach the limit, bans that end. Pure but for its memory.
+
+Integers only. Time is given by the caller in Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import IntEnum, unique
+from typing import Any
+
+from node.net.limits import BAN_SECONDS, BAN_SECONDS_MAX, LEDGER_MAX, SCORE_BAN, SCORE_HALF_LIFE
+
+_SCALE = 1_000
+"""Points are kept in thousandths, so that decay does not round small ones away at once."""
+_REASON_LIMIT = 200
+
+
+@unique
+class Offence(IntEnum):
+    """What a misbehaviour costs, in points."""
+
+    FLOOD = 2
+    BROKEN_STREAM = 4
+    UNSTAKED_WRITE = 5
+    MALFORMED = 10
+    OVERSIZED = 20
+    FORGED = 34
+
+
+@dataclass
+class Entry:
+    """One peer's record: thousandths of points at time `at`, bans so far, and the ban in force."""
+
+    milli: int = 0
+    at: int = 0
+    bans: int = 0
+    banned_until: int = 0
+    reason: str = ""
+
+
+class Ledger:
+    """Scores and bans of at most LEDGER_MAX peers; the one unheard of for longest that is not banned goes first."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+
+    def charge(self, peer: str, offence: Offence, reason: str, now: int) -> bool:
+        """Put an offence on record; True if the peer is banned now."""
+        entry = self._entry(peer, now)
+        entry.milli += int(offence) * _SCALE
+        if entry.milli >= SCORE_BAN * _SCALE and entry.banned_until <= now:
+            self.ban(peer, reason, min(BAN_SECONDS << min(entry.bans, 16), BAN_SECONDS_MAX), now)
+        return entry.banned_until > now
+
+    def ban(self, peer: str, reason: str, seconds: int, now: int) -> None:
+        """Ban a peer for so long from now."""
+        entry = self._entry(peer, now)
+        entry.bans += 1
+        entry.milli = 0
+        entry.banned_until = now + seconds
+        entry.reason = reason[:_REASON_LIMIT]
+
+    def banned(self, peer: str, now: int) -> str | None:
+        """Why a peer is banned at this time, or None."""
+        entry = self._entries.get(peer)
+        return entry.reason or "no reason given" if entry and entry.banned_until > now else None
+
+    def score(self, peer: str, now: int) -> int:
+        """0 for a clean record, below for misbehaviour; -SCORE_BAN is banned."""
+        entry = self._entries.get(peer)
+        if entry is None:
+            return 0
+        return -SCORE_BAN if entry.banned_until > now else -(_decayed(entry, now) // _SCALE)
+
+    def bans(self, now: int) -> dict[str, Entry]:
+        """The bans in force."""
+        return {peer: entry for peer, entry in self._entries.items() if entry.banned_until > now}
+
+    def dump(self, now: int) -> dict[str, Any]:
+        """The bans in force as JSON types."""
+        return {peer: [entry.banned_until, entry.bans, entry.reason] for peer, entry in self.bans(now).items()}
+
+    def load(self, table: dict[str, Any], now: int) -> None:
+        """Take up what `dump` gave; entries of another shape are ignored."""
+        for peer, row in list(table.items())[:LEDGER_MAX]:
+            match row:
+                case [int(until), int(bans), str(reason)] if until > now:
+                    self._entries[peer] = Entry(0, now, bans, until, reason[:_REASON_LIMIT])
+
+    def _entry(self, peer: str, now: int) -> Entry:
+        entry = self._entries.setdefault(peer, Entry(at=now))
+        self._entries.move_to_end(peer)
+        entry.milli, entry.at = _decayed(entry, now), now
+        while len(self._entries) > LEDGER_MAX:
+            clean = (name for name, held in self._entries.items() if held.banned_until <= now and name != peer)
+            del self._entries[next(clean, next(iter(self._entries)))]
+        return entry
+
+
+def _decayed(entry: Entry, now: int) -> int:
+    """Halved for each full half-life; in between on a straight line, so that integers do."""
+    halves, rest = divmod(max(0, now - entry.at), SCORE_HALF_LIFE)
+    points = entry.milli >> min(halves, 64)
+    return points - points * rest // (2 * SCORE_HALF_LIFE)
