@@ -41,6 +41,10 @@ class _Arena:
         self._needed = 0
         self._spill: list[Tensor] = []
 
+    @property
+    def used_bytes(self) -> int:
+        return 4 * self._needed
+
     def rewind(self) -> None:
         if self._needed > self._buffer.numel():
             self._buffer = torch.empty(self._needed, dtype=torch.int32)
@@ -89,6 +93,9 @@ class Compiled:
 
     def lane(self) -> "Compiled":
         return Compiled(self._library)
+
+    def held_bytes(self) -> int:
+        return self._arena.used_bytes
 
     def _floats(self, *shape: int) -> Tensor:
         count = 1

@@ -38,6 +38,9 @@ class Engine(Protocol):
         """Another engine of the same kernel with its own room, so that several micro-batches are in flight at once.
         Weights packed by either serve both."""
 
+    def held_bytes(self) -> int:
+        """Bytes of this engine's room for one micro-batch: what it kept since ``begin``; 0 where it keeps none."""
+
     def pack_weight(self, name: str, w: Tensor) -> Any:
         """Quantises w [N, K] along both dimensions, once a step."""
 

@@ -116,6 +116,9 @@ class Reference:
         """Itself: nothing is shared between micro-batches."""
         return self
 
+    def held_bytes(self) -> int:
+        return 0
+
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
         """a [..., M, K], b [..., N, K] -> a . b^T: blocks of 512 quantised, multiplied as integers, added in order."""
         total: Tensor | None = None

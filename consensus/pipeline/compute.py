@@ -107,6 +107,10 @@ class StageTrainer:
             raise PipelineError(f"{self._backward} of {micros} micro-batches went backward")
         update(self.engine, self.optimizer, state, self._grads)
 
+    def lane_bytes(self) -> tuple[int, ...]:
+        """Bytes that each micro-batch in flight keeps in its lane, for lanes at rest."""
+        return tuple(lane.held_bytes() for lane in self._idle)
+
     def evaluate(self, given: Tensor, targets: Tensor | None) -> Tensor | int:
         """Forward only, after ``begin``: activations [R, d] for the next stage, or at the head the sum of
         round(loss * 2^16) over ``targets`` int32 [R]. ``given`` as in ``forward``, of any number of sequences."""

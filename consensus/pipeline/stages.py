@@ -48,8 +48,8 @@ def stage_cost(config: ModelConfig, stage: Stage) -> int:
 
 
 def split(config: ModelConfig, stages: int) -> tuple[Stage, ...]:
-    """The model in ``stages`` stages of at least one layer each, the costliest of them as cheap as can be; among equals
-    the earlier stages are the larger ones.
+    """The model in ``stages`` stages of at least one layer each, the costliest of them as cheap as can be. The first
+    stage is never the larger of two: it has the embedding, and keeps the most micro-batches in flight.
 
     Raises PipelineError where there are fewer layers than stages, or no stage at all.
     """
@@ -62,7 +62,7 @@ def split(config: ModelConfig, stages: int) -> tuple[Stage, ...]:
     options = []
     for last in range(1, config.layers - stages + 2):
         share, more = divmod(config.layers - last, stages - 1)
-        options.append(by_counts(config, [share + int(at < more) for at in range(stages - 1)] + [last]))
+        options.append(by_counts(config, [share + int(at >= stages - 1 - more) for at in range(stages - 1)] + [last]))
     return min(options, key=lambda option: max(stage_cost(config, stage) for stage in option))
 
 
