@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install bench-exact bench-dispute bench-serve attack-dispute test-softfloat slither prove lint lock clean
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -41,6 +41,9 @@ test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts
 test-install: $(STAMPS)/package ## install the package elsewhere and run it from there
 	$(BIN)/python -m pytest -q tests/install -m install
 
+test-interop: $(STAMPS)/package $(STAMPS)/interop ## identify and gossip with js-libp2p, both ways
+	$(BIN)/python -m pytest -q tests/interop -m interop
+
 bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
 	$(BIN)/python bench/exact.py
 
@@ -49,6 +52,9 @@ bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes b
 
 bench-serve: $(STAMPS)/package ## serving against native generation, and 200 requests at once; writes bench/results/serve.json
 	$(BIN)/python bench/serve.py
+
+bench-net: $(STAMPS)/package ## streams against TCP and HTTP, gossip and DHT by nodes; writes bench/results/net.json
+	$(BIN)/python -m bench.net
 
 attack-dispute: $(STAMPS)/package $(STAMPS)/npm ## every lie about every op kind; writes bench/results/attack-dispute.json
 	$(BIN)/python -m bench.dispute_attacks
@@ -78,7 +84,7 @@ lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python tools/lock.py
 
 clean: ## remove everything that was built or installed
-	rm -rf .venv node_modules $(STAMPS) contracts/out contracts/cache build .demo
+	rm -rf .venv node_modules tests/interop/node_modules $(STAMPS) contracts/out contracts/cache build .demo
 	find consensus -name '*.so' -delete
 
 $(STAMPS)/python: requirements.lock
@@ -103,6 +109,11 @@ $(STAMPS)/npm: package.json package-lock.json
 	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 	  || { echo "Node.js 20 or newer is needed for the development chain and the contracts"; exit 1; }
 	npm install --no-save --no-audit --no-fund --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@
+
+# js-libp2p: only the test of interoperability needs it, so it stands apart from the contracts' toolchain.
+$(STAMPS)/interop: tests/interop/package.json tests/interop/package-lock.json
+	npm ci --prefix tests/interop --ignore-scripts --no-audit --no-fund --loglevel=error
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/contracts: $(STAMPS)/npm foundry.toml $(SOLIDITY)

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Message)
 
 
 class FrameError(PeerError):
-    """What arrived is not a message: too long, empty, cut off, or not protobuf."""
+    """What arrived is not a message: too long, empty, or not protobuf."""
 
 
 class SilentError(PeerError):
@@ -73,8 +73,8 @@ class FrameSocket:
         """The next message, of at most `limit` bytes, whole within `seconds`.
 
         Raises:
-            FrameError: too long, empty, cut off or malformed; the stream is of no more use.
-            SilentError: nothing came in time, or the stream broke.
+            FrameError: too long, empty or malformed; the stream is of no more use.
+            SilentError: it did not come whole in time, or the stream broke.
             ClosedError: the stream ended before the message began.
         """
         end = self._clock() + seconds
@@ -108,9 +108,9 @@ class FrameSocket:
             raise self._gone(error) from error
         return data
 
-    def _ended(self, begun: bool) -> PeerError:
-        if begun:
-            return FrameError(f"{self.peer} ended the stream within a message.")
+    def _ended(self, begun: bool) -> SilentError:
+        if begun:  # an honest peer that crashed looks like this
+            return self._silent("ended the stream within a message")
         return ClosedError(f"{self.peer} closed the stream.")
 
     def _gone(self, error: OSError) -> SilentError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Final
@@ -28,7 +29,7 @@ from node.net.transfer_types import (
     WrongChunkError,
 )
 from node.net.wire.common_pb2 import Refusal, Versions
-from node.net.wire.transfer_pb2 import Chunk, Content, Frame, Want
+from node.net.wire.transfer_pb2 import Chunk, Content, Frame, Locate, Located, Want
 
 PROTOCOL: Final = "/ponw/transfer/1"
 REQUEST_LIMIT: Final = 1 << 10
@@ -40,6 +41,7 @@ ANSWER_S: Final = 30.0
 CHUNK_S: Final = 60.0
 ALL_CHUNKS: Final = MAX_CHUNKS
 REASON_LIMIT: Final = 500
+NAME_LIMIT: Final = 64
 Judge = Callable[[Versions], "Refusal | None"]
 """Decides on the versions that a request names: None to go on."""
 
@@ -88,15 +90,25 @@ def serve(
     frames = FrameSocket(stream, peer)
     while True:
         try:
-            want = _next_want(frames, idle_s)
+            request = _next_request(frames, idle_s)
         except ClosedError:
             return
         except FrameError:
             _try_refuse(frames, refusal(Refusal.MALFORMED, "This is no request of " + PROTOCOL))
             raise
-        if want is None:
+        if request is None:
             return
-        _answer(frames, want, catalogue, judge, slots, chunk_s)
+        said_no = judge(request.versions)
+        if said_no is None and slots is not None and not slots.acquire(blocking=False):
+            said_no = refusal(Refusal.BUSY, "Too many transfers at once; try again soon.")
+        if said_no is not None:
+            frames.send(Frame(refusal=said_no), REQUEST_S)
+            continue
+        try:
+            _answer(frames, request, catalogue, chunk_s)
+        finally:
+            if slots is not None:
+                slots.release()
 
 
 def fetch(
@@ -129,14 +141,44 @@ def fetch_bytes(
     return sink.data()
 
 
-def _next_want(frames: FrameSocket, idle_s: float) -> Want | None:
+def locate(stream: socket.socket, number: int, name: str, versions: Versions, *, peer: str) -> Wanted:
+    """Root and size of a file that the peer published for round `number`, by its word alone.
+
+    Raises as `fetch_bytes`.
+    """
+    frames = FrameSocket(stream, peer)
+    request = Frame(locate=Locate(versions=versions, round=number, name=name))
+    with _blaming(frames.peer):
+        frames.send(request, REQUEST_S)
+        frame = frames.receive(Frame, REQUEST_LIMIT, ANSWER_S)
+        if frame.WhichOneof("kind") == "refusal":
+            raise RefusedError.of(peer, frame.refusal)
+        if frame.WhichOneof("kind") != "located" or len(frame.located.root) != tree.HASH_BYTES:
+            raise BadContentError(peer, f"{peer} answered with something else than a place.")
+    return Wanted(frame.located.root, size=frame.located.size)
+
+
+@contextmanager
+def _blaming(peer: str) -> Iterator[None]:
+    """Errors of the stream as errors of the peer."""
+    try:
+        yield
+    except SilentError as error:
+        raise UnreachableError(peer, error.message, error.hint) from error
+    except FrameError as error:
+        raise BadContentError(peer, error.message) from error
+
+
+def _next_request(frames: FrameSocket, idle_s: float) -> Want | Locate | None:
     """The next request; None when the peer asked nothing for `idle_s`."""
     if not frames.wait(idle_s):
         return None
     frame = frames.receive(Frame, REQUEST_LIMIT, REQUEST_S)
-    if frame.WhichOneof("kind") != "want" or len(frame.want.root) != tree.HASH_BYTES:
-        raise FrameError(f"{frames.peer} sent something else than a request.")
-    return frame.want
+    if frame.WhichOneof("kind") == "want" and len(frame.want.root) == tree.HASH_BYTES:
+        return frame.want
+    if frame.WhichOneof("kind") == "locate" and len(frame.locate.name.encode()) <= NAME_LIMIT:
+        return frame.locate
+    raise FrameError(f"{frames.peer} sent something else than a request.")
 
 
 def _try_refuse(frames: FrameSocket, message: Refusal) -> bool:
@@ -147,29 +189,19 @@ def _try_refuse(frames: FrameSocket, message: Refusal) -> bool:
     return True
 
 
-def _answer(
-    frames: FrameSocket,
-    want: Want,
-    catalogue: Catalogue,
-    judge: Judge,
-    slots: BoundedSemaphore | None,
-    chunk_s: float,
-) -> None:
-    said_no = judge(want.versions)
-    source = catalogue.find(want.root)
-    if said_no is None and source is None:
-        said_no = refusal(Refusal.NOT_FOUND, "Nothing with this root is here.")
-    if said_no is not None or source is None:
-        frames.send(Frame(refusal=said_no), REQUEST_S)
-        return
-    if slots is not None and not slots.acquire(blocking=False):
-        frames.send(Frame(refusal=refusal(Refusal.BUSY, "Too many transfers at once; try again soon.")), REQUEST_S)
-        return
-    try:
-        _send_content(frames, want, source, chunk_s)
-    finally:
-        if slots is not None:
-            slots.release()
+def _answer(frames: FrameSocket, request: Want | Locate, catalogue: Catalogue, chunk_s: float) -> None:
+    if isinstance(request, Want):
+        source = catalogue.find(request.root)
+        if source is not None:
+            _send_content(frames, request, source, chunk_s)
+            return
+    else:
+        root = catalogue.locate(request.round, request.name)
+        source = None if root is None else catalogue.find(root)
+        if root is not None and source is not None:
+            frames.send(Frame(located=Located(root=root, size=source.size)), REQUEST_S)
+            return
+    frames.send(Frame(refusal=refusal(Refusal.NOT_FOUND, "That is not here.")), REQUEST_S)
 
 
 def _send_content(frames: FrameSocket, want: Want, source: Source, chunk_s: float) -> None:
@@ -193,7 +225,7 @@ def _read(source: Source, index: int) -> bytes | None:
 
 
 def _fetch(frames: FrameSocket, want: Wanted, sink: Sink, versions: Versions, chunk_s: float) -> None:
-    try:
+    with _blaming(frames.peer):
         layout: Layout | None = None
         if sink.has_begun():  # what is there can only be judged by the roots of the chunks
             layout = _ask(frames, want, versions, 0, 0)
@@ -203,10 +235,6 @@ def _fetch(frames: FrameSocket, want: Wanted, sink: Sink, versions: Versions, ch
         layout = _ask(frames, want, versions, first, ALL_CHUNKS)
         for data in _chunks(frames, layout, first, chunk_s):
             sink.take(data)
-    except SilentError as error:
-        raise UnreachableError(frames.peer, error.message, error.hint) from error
-    except FrameError as error:
-        raise BadContentError(frames.peer, error.message) from error
 
 
 def _ask(frames: FrameSocket, want: Wanted, versions: Versions, first: int, chunks: int) -> Layout:

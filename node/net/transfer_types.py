@@ -47,7 +47,7 @@ class RefusedError(TransferError, ArtefactRefusedError):
         """The error of a refusal."""
         name = Refusal.Code.Name(refusal.code) if refusal.code in Refusal.Code.values() else str(refusal.code)
         reason = "".join(letter if letter.isprintable() else "?" for letter in refusal.reason[:500])
-        kind = MissingError if refusal.code == Refusal.NOT_FOUND else cls
+        kind = {Refusal.NOT_FOUND: MissingError, Refusal.BUSY: BusyError}.get(refusal.code, cls)
         error = kind(peer, f"{peer} refuses: {name}. {reason}".strip())
         error.code = refusal.code
         return error
@@ -55,6 +55,10 @@ class RefusedError(TransferError, ArtefactRefusedError):
 
 class MissingError(RefusedError, ArtefactMissingError):
     """The peer does not have it, or no longer."""
+
+
+class BusyError(RefusedError, PeerUnreachableError):
+    """The peer serves too many at once; again soon."""
 
 
 class BadContentError(TransferError, ArtefactRefusedError):

@@ -202,7 +202,8 @@ def test_a_server_that_answers_nonsense(what: str) -> None:
 
     with served(handle) as stream, pytest.raises((BadContentError, UnreachableError)) as bad:
         fetch_bytes(stream, Wanted(ROOT), VERSIONS, peer="liar")
-    assert isinstance(bad.value, PeerUnreachableError) == (what == "nothing")
+    assert isinstance(bad.value, PeerUnreachableError) == (what in {"nothing", "part of a length", "half a message"})
+    assert bad.value.at_fault != isinstance(bad.value, PeerUnreachableError)
 
 
 def test_a_silent_server_ends_the_fetch_in_its_time() -> None:
@@ -372,8 +373,9 @@ def test_ten_thousand_malformed_requests(tmp_path: Path) -> None:
                 outcomes["broke the protocol"] += 1
             except SilentError:
                 outcomes["silent"] += 1
-    assert outcomes["broke the protocol"] > 5_000
-    assert outcomes["silent"] == 0
+    assert outcomes["broke the protocol"] > 3_000
+    assert outcomes["silent"] > 1_000  # cut off
+    assert sum(outcomes.values()) == 10_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4 << 10  # KiB
     with served(honest(catalogue)) as stream:
         assert fetch_bytes(stream, Wanted(root), VERSIONS, peer="server") == b"small"

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from node.net.wire import common_pb2 as node_dot_net_dot_wire_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnode/net/wire/transfer.proto\x12\x0bponw.net.v1\x1a\x1anode/net/wire/common.proto\"b\n\x04Want\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\x13\n\x0b\x66irst_chunk\x18\x03 \x01(\r\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\r\":\n\x07\x43ontent\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x13\n\x0b\x63hunk_roots\x18\x03 \x01(\x0c\"$\n\x05\x43hunk\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xa9\x01\n\x05\x46rame\x12!\n\x04want\x18\x01 \x01(\x0b\x32\x11.ponw.net.v1.WantH\x00\x12\'\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.ContentH\x00\x12#\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x12.ponw.net.v1.ChunkH\x00\x12\'\n\x07refusal\x18\x04 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x06\n\x04kindb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnode/net/wire/transfer.proto\x12\x0bponw.net.v1\x1a\x1anode/net/wire/common.proto\"b\n\x04Want\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\x13\n\x0b\x66irst_chunk\x18\x03 \x01(\r\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\r\":\n\x07\x43ontent\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x13\n\x0b\x63hunk_roots\x18\x03 \x01(\x0c\"$\n\x05\x43hunk\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"N\n\x06Locate\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\r\n\x05round\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\"%\n\x07Located\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x04\"\xf9\x01\n\x05\x46rame\x12!\n\x04want\x18\x01 \x01(\x0b\x32\x11.ponw.net.v1.WantH\x00\x12\'\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.ContentH\x00\x12#\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x12.ponw.net.v1.ChunkH\x00\x12\'\n\x07refusal\x18\x04 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x12%\n\x06locate\x18\x05 \x01(\x0b\x32\x13.ponw.net.v1.LocateH\x00\x12\'\n\x07located\x18\x06 \x01(\x0b\x32\x14.ponw.net.v1.LocatedH\x00\x42\x06\n\x04kindb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTENT']._serialized_end=231
   _globals['_CHUNK']._serialized_start=233
   _globals['_CHUNK']._serialized_end=269
-  _globals['_FRAME']._serialized_start=272
-  _globals['_FRAME']._serialized_end=441
+  _globals['_LOCATE']._serialized_start=271
+  _globals['_LOCATE']._serialized_end=349
+  _globals['_LOCATED']._serialized_start=351
+  _globals['_LOCATED']._serialized_end=388
+  _globals['_FRAME']._serialized_start=391
+  _globals['_FRAME']._serialized_end=640
 # @@protoc_insertion_point(module_scope)

@@ -107,6 +107,57 @@ class Chunk(_message.Message):
 Global___Chunk: _TypeAlias = Chunk  # noqa: Y015
 
 @_typing.final
+class Locate(_message.Message):
+    """Asks for the root of a published file by its place; the answer is Located or Refusal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    name: _builtins.str
+    """As in a round's index, or index.json; at most 64 bytes."""
+    @_builtins.property
+    def versions(self) -> _common_pb2.Versions: ...
+    def __init__(
+        self,
+        *,
+        versions: _common_pb2.Versions | None = ...,
+        round: _builtins.int = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "round", b"round", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Locate: _TypeAlias = Locate  # noqa: Y015
+
+@_typing.final
+class Located(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    root: _builtins.bytes
+    size: _builtins.int
+    def __init__(
+        self,
+        *,
+        root: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["root", b"root", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Located: _TypeAlias = Located  # noqa: Y015
+
+@_typing.final
 class Frame(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -114,6 +165,8 @@ class Frame(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    LOCATE_FIELD_NUMBER: _builtins.int
+    LOCATED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def want(self) -> Global___Want: ...
     @_builtins.property
@@ -124,6 +177,10 @@ class Frame(_message.Message):
     def refusal(self) -> _common_pb2.Refusal:
         """Instead of Content, or instead of a chunk that cannot be read any more; it ends the answer."""
 
+    @_builtins.property
+    def locate(self) -> Global___Locate: ...
+    @_builtins.property
+    def located(self) -> Global___Located: ...
     def __init__(
         self,
         *,
@@ -131,12 +188,14 @@ class Frame(_message.Message):
         content: Global___Content | None = ...,
         chunk: Global___Chunk | None = ...,
         refusal: _common_pb2.Refusal | None = ...,
+        locate: Global___Locate | None = ...,
+        located: Global___Located | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "kind", b"kind", "refusal", b"refusal", "want", b"want"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "kind", b"kind", "locate", b"locate", "located", b"located", "refusal", b"refusal", "want", b"want"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "kind", b"kind", "refusal", b"refusal", "want", b"want"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "kind", b"kind", "locate", b"locate", "located", b"located", "refusal", b"refusal", "want", b"want"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["want", "content", "chunk", "refusal"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["want", "content", "chunk", "refusal", "locate", "located"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
