@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from node.net.wire import common_pb2 as node_dot_net_dot_wire_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/net/wire/stages.proto\x12\x0bponw.net.v1\x1a\x1anode/net/wire/common.proto\"F\n\x0cStagesWanted\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\r\n\x05round\x18\x02 \x01(\x04\"5\n\tStageFile\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"\\\n\x0cStagesAnswer\x12%\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x16.ponw.net.v1.StageFile\x12%\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.Refusalb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/net/wire/stages.proto\x12\x0eponw.quorum.v1\x1a\x1anode/net/wire/common.proto\"F\n\x0cStagesWanted\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\r\n\x05round\x18\x02 \x01(\x04\"5\n\tStageFile\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\"_\n\x0cStagesAnswer\x12(\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x19.ponw.quorum.v1.StageFile\x12%\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.Refusalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'node.net.wire.stages_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGESWANTED']._serialized_start=71
-  _globals['_STAGESWANTED']._serialized_end=141
-  _globals['_STAGEFILE']._serialized_start=143
-  _globals['_STAGEFILE']._serialized_end=196
-  _globals['_STAGESANSWER']._serialized_start=198
-  _globals['_STAGESANSWER']._serialized_end=290
+  _globals['_STAGESWANTED']._serialized_start=74
+  _globals['_STAGESWANTED']._serialized_end=144
+  _globals['_STAGEFILE']._serialized_start=146
+  _globals['_STAGEFILE']._serialized_end=199
+  _globals['_STAGESANSWER']._serialized_start=201
+  _globals['_STAGESANSWER']._serialized_end=296
 # @@protoc_insertion_point(module_scope)
