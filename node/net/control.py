@@ -65,7 +65,7 @@ class ControlServer:
         self._endings: OrderedDict[int, bool] = OrderedDict()
         self._open = 0
 
-    async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve(self, path: Path, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled. A socket of a process that was killed is replaced."""
         text = socket_path(path)
         path.unlink(missing_ok=True)

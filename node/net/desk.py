@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import trio
+from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 
 from node.net.errors import NetworkError, PeerLostError
@@ -94,7 +95,7 @@ class Desk:
                 raise PeerLostError(f"{peer} is not connected.", "`ponw peers` shows who is.")
         try:
             with trio.fail_after(seconds):
-                return await host.host.new_stream(ID.from_base58(peer), [protocol])
+                return await host.host.new_stream(ID.from_base58(peer), [TProtocol(protocol)])
         except (*GONE, trio.TooSlowError) as error:
             raise PeerLostError(
                 f"{peer} does not open {protocol} ({type(error).__name__}).", "It may not serve it.", Refusal.NOT_FOUND
@@ -115,13 +116,13 @@ class Desk:
             await incoming(name_of(stream.muxed_conn.peer_id), stream)
 
         self._listening.add(protocol)
-        self._host.host.set_stream_handler(protocol, handler)
+        self._host.host.set_stream_handler(TProtocol(protocol), handler)
 
     def unlisten(self, protocol: str) -> None:
         """Serve it no more."""
         if protocol in self._listening:
             self._listening.discard(protocol)
-            self._host.host.remove_stream_handler(protocol)
+            self._host.host.remove_stream_handler(TProtocol(protocol))
 
     def follow(self, topic: str) -> Follower:
         """Read a topic; raises NetworkError where there is none of that name."""
@@ -157,8 +158,8 @@ class Desk:
         table: dict[str, Reply.Peer] = {}
         for contact in host.book:
             table[contact.peer] = Reply.Peer(peer=contact.peer, addresses=contact.addresses, state="known")
-        for peer, reason in host.members.refused.items():
-            table[peer] = Reply.Peer(peer=peer, state="refused", reason=reason)
+        for peer, refusal in host.members.refused.items():
+            table[peer] = Reply.Peer(peer=peer, state="refused", reason=refusal.reason)
         for peer, entry in host.watch.ledger.bans(now).items():
             table[peer] = Reply.Peer(peer=peer, state="banned", reason=f"{entry.reason} (until {entry.banned_until})")
         for peer, member in list(host.members.admitted.items()):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import trio
+from libp2p.abc import INetStream
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
-from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.records.validator import NamespacedValidator, Validator
 
@@ -41,7 +41,7 @@ def text_key(key: bytes) -> str:
     return f"/{NAMESPACE}/{key.hex()}"
 
 
-class RecordValidator(Validator):  # type: ignore[misc]
+class RecordValidator(Validator):
     """The library's hook. `may_write` tells whether a peer that stores a record here is staked."""
 
     def __init__(self, rules: RecordRules, watch: Watch, may_write: Callable[[str], bool]) -> None:
@@ -80,7 +80,7 @@ class Records:
         self._watch, self._rules = watch, rules
         self._validator = RecordValidator(rules, watch, may_write)
         spaces = NamespacedValidator({NAMESPACE: self._validator}, strict_validation=True)
-        # Subnet limits would leave two peers of a LAN in the table; what keeps crowds of made-up peers out is the stake.
+        # Subnet limits would leave two peers of a LAN in the table; what keeps made-up crowds out is the stake.
         self.node = KadDHT(
             host,
             DHTMode.SERVER,
@@ -92,7 +92,7 @@ class Records:
         )
         host.set_stream_handler("/ipfs/kad/1.0.0", self._serve)
 
-    async def _serve(self, stream: NetStream) -> None:
+    async def _serve(self, stream: INetStream) -> None:
         _writer.set(name_of(stream.muxed_conn.peer_id))
         await self.node.handle_stream(stream)
 

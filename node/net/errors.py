@@ -30,7 +30,10 @@ class IdentityError(NetworkError):
 
 
 class PeerLostError(NetworkError):
-    """A peer cannot be reached, or went away."""
+    """A peer cannot be reached, went away, or does not serve what was asked for."""
+
+    def __init__(self, message: str, hint: str = "", code: Refusal.Code.ValueType = Refusal.NOT_FOUND) -> None:
+        super().__init__(message, hint, code)
 
 
 class NetworkDownError(NetworkError):

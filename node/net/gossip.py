@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
-from libp2p.network.stream.net_stream import NetStream
+from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
@@ -23,7 +23,7 @@ from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from node.net.bindings import Bindings
 from node.net.errors import IdentityError, NetworkError, malformed
-from node.net.guard import GONE, Buckets, Watch, name_of
+from node.net.guard import GONE, Buckets, GuardedHost, Watch, name_of
 from node.net.limits import ENVELOPE_BYTES, GOSSIP_FRAME_BYTES, GOSSIP_PARTS, GOSSIP_RATE, SUBSCRIBER_QUEUE
 from node.net.score import Offence
 from node.net.topics import TOPICS, Topic, unseal
@@ -67,11 +67,12 @@ class Follower:
             self.send.send_nowait((peer, body, self.lost))
 
 
-class GuardedPubsub(Pubsub):  # type: ignore[misc]
+class GuardedPubsub(Pubsub):
     """The library's Pubsub with its edges covered."""
 
-    def __init__(self, host: object, watch: Watch, bindings: Bindings, network: bytes) -> None:
-        super().__init__(host, make_router(), allowed_topics=set(TOPICS), max_inbound_rpc_size=GOSSIP_FRAME_BYTES)
+    def __init__(self, host: GuardedHost, watch: Watch, bindings: Bindings, network: bytes) -> None:
+        self.gossipsub = make_router()
+        super().__init__(host, self.gossipsub, allowed_topics=set(TOPICS), max_inbound_rpc_size=GOSSIP_FRAME_BYTES)
         self._watch, self._bindings, self._network = watch, bindings, network
         self._rates = Buckets(GOSSIP_RATE)
         self._followers: set[Follower] = set()
@@ -95,7 +96,7 @@ class GuardedPubsub(Pubsub):  # type: ignore[misc]
         """The reader is done."""
         self._followers.discard(follower)
 
-    async def stream_handler(self, stream: NetStream) -> None:
+    async def stream_handler(self, stream: INetStream) -> None:
         """Read a peer's messages until it stops; after junk the whole connection goes, so that both start afresh."""
         peer = stream.muxed_conn.peer_id
         try:
@@ -108,7 +109,7 @@ class GuardedPubsub(Pubsub):  # type: ignore[misc]
         finally:
             self._handle_dead_peer(peer)
 
-    async def continuously_read_stream(self, stream: NetStream) -> None:
+    async def continuously_read_stream(self, stream: INetStream) -> None:
         """One RPC after another, each handled before the next is read."""
         peer = stream.muxed_conn.peer_id
         while self.manager.is_running:

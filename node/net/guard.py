@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 from google.protobuf.message import DecodeError
+from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import ParseError
 from libp2p.host.basic_host import BasicHost
@@ -21,7 +22,6 @@ from libp2p.io.exceptions import IOException, MessageTooLarge
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamError
-from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 
 from node.net.errors import NetworkError
@@ -34,7 +34,7 @@ from node.net.wire.common_pb2 import Refusal
 log = logging.getLogger(__name__)
 KAD_PROTOCOL = "/ipfs/kad/1.0.0"
 BURST_SECONDS = 4
-Handler = Callable[[NetStream], Awaitable[None]]
+Handler = Callable[[INetStream], Awaitable[None]]
 GONE = (
     StreamError,
     SwarmException,
@@ -46,6 +46,9 @@ GONE = (
     OSError,
 )
 """What an honest peer's lost connection raises; it costs nothing."""
+
+
+_CODES = {Refusal.TOO_LARGE: Offence.OVERSIZED, Refusal.MALFORMED: Offence.MALFORMED}
 
 
 class Bucket:
@@ -115,17 +118,12 @@ def offence_of(error: Exception) -> Offence | None:
     if isinstance(error, ExceptionGroup):
         found = [offence_of(inner) for inner in error.exceptions]
         return max((offence for offence in found if offence), default=None)
-    match error:
-        case MessageTooLarge():
-            return Offence.OVERSIZED
-        case DecodeError() | ParseError():
-            return Offence.MALFORMED
-        case NetworkError(code=Refusal.TOO_LARGE):
-            return Offence.OVERSIZED
-        case NetworkError(code=Refusal.MALFORMED):
-            return Offence.MALFORMED
-        case NetworkError():
-            return None
+    if isinstance(error, NetworkError):
+        return _CODES.get(error.code)
+    if isinstance(error, MessageTooLarge):
+        return Offence.OVERSIZED
+    if isinstance(error, DecodeError | ParseError):
+        return Offence.MALFORMED
     return None if isinstance(error, GONE) else Offence.BROKEN_STREAM
 
 
@@ -134,7 +132,7 @@ def name_of(peer: ID) -> str:
     return str(peer.to_base58())
 
 
-async def reset_quietly(stream: NetStream) -> None:
+async def reset_quietly(stream: INetStream) -> None:
     """Reset a stream; that it or its connection is gone already is as good."""
     with trio.CancelScope(shield=True), trio.move_on_after(1):
         try:
@@ -151,7 +149,7 @@ async def contained(task: Callable[..., Awaitable[Any]], *arguments: Any) -> Non
         log.exception("a task of the host failed")
 
 
-class GuardedHost(BasicHost):  # type: ignore[misc]
+class GuardedHost(BasicHost):
     """A host whose handlers cannot end it, and that serves admitted peers only."""
 
     def __init__(self, network: Any, watch: Watch) -> None:
@@ -163,7 +161,7 @@ class GuardedHost(BasicHost):  # type: ignore[misc]
     def set_stream_handler(self, protocol_id: TProtocol, stream_handler: Handler) -> None:
         """As in the library, behind the guard."""
 
-        async def guarded(stream: NetStream) -> None:
+        async def guarded(stream: INetStream) -> None:
             await self._serve(str(protocol_id), stream_handler, stream)
 
         super().set_stream_handler(protocol_id, guarded)
@@ -172,7 +170,7 @@ class GuardedHost(BasicHost):  # type: ignore[misc]
         """A peer is gone: its rate starts afresh."""
         self._rates.forget(peer)
 
-    async def _swarm_stream_handler(self, net_stream: NetStream) -> None:
+    async def _swarm_stream_handler(self, net_stream: INetStream) -> None:
         peer = name_of(net_stream.muxed_conn.peer_id)
         if not self._rates.take(peer, trio.current_time()):
             self._watch.charge(peer, Offence.FLOOD, "too many streams")
@@ -180,7 +178,7 @@ class GuardedHost(BasicHost):  # type: ignore[misc]
             return
         await self._contained(peer, net_stream, super()._swarm_stream_handler)
 
-    async def _serve(self, protocol: str, handler: Handler, stream: NetStream) -> None:
+    async def _serve(self, protocol: str, handler: Handler, stream: INetStream) -> None:
         peer = name_of(stream.muxed_conn.peer_id)
         place, kad = (peer, protocol), protocol == KAD_PROTOCOL
         if self._open[place] >= (KAD_STREAMS_PER_PEER if kad else STREAMS):
@@ -200,7 +198,7 @@ class GuardedHost(BasicHost):  # type: ignore[misc]
             if not self._open[place]:
                 del self._open[place]
 
-    async def _contained(self, peer: str, stream: NetStream, run: Handler) -> None:
+    async def _contained(self, peer: str, stream: INetStream, run: Handler) -> None:
         try:
             await run(stream)
         except Exception as error:  # noqa: BLE001 - the library raises anything on junk; one escape would end the host

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 from google.protobuf.message import Message
-from libp2p.network.stream.net_stream import NetStream
+from libp2p.abc import INetStream
 
 from node.net.bindings import Bindings
 from node.net.book import plain_address
@@ -53,7 +53,7 @@ def refuse_versions(ours: Versions, theirs: Versions) -> NetworkError | None:
     return None
 
 
-async def read_frame(stream: NetStream, limit: int) -> bytes:
+async def read_frame(stream: INetStream, limit: int) -> bytes:
     """4 bytes of length, big-endian, then so many bytes.
 
     Raises:
@@ -65,7 +65,7 @@ async def read_frame(stream: NetStream, limit: int) -> bytes:
     return await _exactly(stream, size)
 
 
-async def _exactly(stream: NetStream, size: int) -> bytes:
+async def _exactly(stream: INetStream, size: int) -> bytes:
     # Not the library's read_exactly: it gives up after 101 reads.
     data = bytearray()
     while len(data) < size:
@@ -76,7 +76,7 @@ async def _exactly(stream: NetStream, size: int) -> bytes:
     return bytes(data)
 
 
-async def write_frame(stream: NetStream, message: Message) -> None:
+async def write_frame(stream: INetStream, message: Message) -> None:
     """The counterpart of `read_frame`."""
     data = message.SerializeToString()
     await stream.write(len(data).to_bytes(_LENGTH) + data)
@@ -107,7 +107,7 @@ class Handshake:
             known=self._known()[:CONTACTS_MAX],
         )
 
-    async def greet(self, stream: NetStream) -> Member:
+    async def greet(self, stream: INetStream) -> Member:
         """As the dialling side, on a fresh hello stream: the admitted member.
 
         Raises:
@@ -124,7 +124,7 @@ class Handshake:
         self._admit(member, answer.hello)
         return member
 
-    async def answer(self, stream: NetStream) -> None:
+    async def answer(self, stream: INetStream) -> None:
         """The stream handler of the other side; raises NetworkError where it has refused."""
         peer = name_of(stream.muxed_conn.peer_id)
         try:
@@ -138,7 +138,7 @@ class Handshake:
         await write_frame(stream, HelloAnswer(hello=self.hello()))
         await stream.close()
 
-    async def _refuse(self, stream: NetStream, error: NetworkError) -> None:
+    async def _refuse(self, stream: INetStream, error: NetworkError) -> None:
         try:
             with trio.move_on_after(2):
                 await write_frame(stream, HelloAnswer(refusal=error.refusal()))

@@ -1,4 +1,4 @@
-"""The libp2p host of the peer process: Noise and Yamux only, behind guards, with hello, gossip, records and redialling."""
+"""The libp2p host of the peer process: Noise and Yamux only, behind guards; hello, gossip, records, redialling."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import trio
 from libp2p import create_yamux_muxer_option, new_swarm
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
+from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
@@ -69,7 +70,7 @@ class PeerHost:
         self.gossip.drop = self.drop
         self.records = Records(self.host, self.watch, rules, self._may_write)
         self.handshake = Handshake(self.me, self.watch, self.bindings, self.book.learn, self.contacts, self.seen_host)
-        self.host.set_stream_handler(HELLO_PROTOCOL, self._answer_hello)
+        self.host.set_stream_handler(TProtocol(HELLO_PROTOCOL), self._answer_hello)
         self.swarm.register_notifee(_Notifee(self))
         self._nursery: trio.Nursery | None = None
         self._dialling: set[str] = set()
@@ -89,7 +90,7 @@ class PeerHost:
         async with (
             self.host.run([listen]),
             background_trio_service(self.gossip),
-            background_trio_service(self.gossip.router),
+            background_trio_service(self.gossip.gossipsub),
             background_trio_service(self.records.node),
             trio.open_nursery() as nursery,
         ):
@@ -144,8 +145,9 @@ class PeerHost:
         self.book.learn(peer, [address])
         await self.dial(peer, [address], seconds)
         if await self.members.wait_for(peer, seconds) is None:
-            reason = self.members.refused.get(peer)
-            raise NetworkError(reason or f"{peer} did not say hello.", "", Refusal.UNKNOWN if reason else Refusal.BUSY)
+            if refusal := self.members.refused.get(peer):
+                raise NetworkError(refusal.reason, "", refusal.code)
+            raise PeerLostError(f"{peer} did not say hello.")
 
     async def dial(self, peer: str, addresses: list[str], seconds: float) -> None:
         """A connection to the peer, without waiting for the hello; raises PeerLostError."""
@@ -171,7 +173,7 @@ class PeerHost:
             log.debug("closing %s: %s", peer, error)
 
     def _banned(self, peer: str) -> None:
-        self.members.refuse(peer, "banned")
+        self.members.refuse(peer, Refusal(code=Refusal.BANNED, reason="banned"))
         self.book.refused(peer, trio.current_time())
         self.drop(peer)
         now = self.watch.now()
@@ -216,10 +218,8 @@ class PeerHost:
     async def connected(self, peer: str, outbound: bool) -> None:
         """A connection is there: greet, or wait to be greeted."""
         try:
-            if self.watch.ledger.banned(peer, self.watch.now()) and outbound:
-                raise NetworkError("It is banned.", "", Refusal.BANNED)
             if outbound:
-                stream = await self.host.new_stream(ID.from_base58(peer), [HELLO_PROTOCOL])
+                stream = await self.host.new_stream(ID.from_base58(peer), [TProtocol(HELLO_PROTOCOL)])
                 await self.handshake.greet(stream)
             elif await self.members.wait_for(peer, HELLO_SECONDS + 2) is None:
                 raise PeerLostError("It did not say hello.")
@@ -234,7 +234,7 @@ class PeerHost:
 
     def _not_admitted(self, peer: str, error: Exception) -> None:
         if isinstance(error, NetworkError) and not isinstance(error, PeerLostError):
-            self.members.refuse(peer, error.message)
+            self.members.refuse(peer, error.refusal())
             self.book.refused(peer, trio.current_time())
             self.watch.charge_error(peer, error)
         if peer not in self.members.admitted:
@@ -245,7 +245,7 @@ class PeerHost:
         try:
             await self.handshake.answer(stream)
         except NetworkError as error:
-            self.members.refuse(peer, f"We refuse it: {error.message}")
+            self.members.refuse(peer, Refusal(code=error.code, reason=f"We refuse it: {error.message}"))
             self.members.leave(peer)
             self.book.refused(peer, trio.current_time())
             self.drop(peer)
@@ -329,7 +329,7 @@ class _Notifee:
 def _swarm(settings: NetSettings, seed: bytes) -> Any:
     keys = create_new_key_pair(seed)
     limits = ConnectionConfig(deny_list=settings.deny, max_connections_per_peer=2, dial_timeout=DIAL_SECONDS)
-    swarm = new_swarm(
+    swarm: Any = new_swarm(
         key_pair=keys,
         sec_opt={NOISE: Noise(keys, noise_privkey=new_noise_key().private_key)},
         muxer_opt=create_yamux_muxer_option(),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -197,7 +197,7 @@ class Control:
         """
         return self.call(Request(publish=Request.Publish(topic=topic, body=body))).done.number
 
-    @contextmanager
+    @contextlib.contextmanager
     def subscribe(self, topic: str, timeout: float | None = None) -> Iterator[Iterator[tuple[str, bytes]]]:
         """Announcements of others as (peer, body), checked. Ends after `timeout` seconds without one, or with the peer
         process (then subscribe again). The process keeps 256 for a slow reader and drops the oldest above that.
@@ -329,9 +329,6 @@ def _exactly(link: socket.socket, size: int) -> bytes:
 
 def _shut(link: socket.socket) -> None:
     """Close, and wake a thread that reads."""
-    try:
+    with contextlib.suppress(OSError):  # not connected any more: nothing waits on it
         link.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        # Not connected any more: nothing waits on it.
-        pass
     link.close()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import trio
 
 from node.net.limits import MEMBERS_MAX, REFUSED_MAX
-from node.net.wire.common_pb2 import Versions
+from node.net.wire.common_pb2 import Refusal, Versions
 
 
 @dataclass
@@ -28,8 +28,8 @@ class Members:
     """The table of this process."""
 
     admitted: dict[str, Member] = field(default_factory=dict)
-    refused: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    """Peer -> reason of the last refusal, by either side."""
+    refused: OrderedDict[str, Refusal] = field(default_factory=OrderedDict)
+    """Peer -> the last refusal, by either side."""
     _waiting: dict[str, trio.Event] = field(default_factory=dict)
 
     def admit(self, member: Member) -> None:
@@ -47,9 +47,10 @@ class Members:
         self.admitted.pop(peer, None)
         self._wake(peer)
 
-    def refuse(self, peer: str, reason: str) -> None:
-        """Note why one side refused the other."""
-        self.refused[peer] = reason
+    def refuse(self, peer: str, refusal: Refusal) -> None:
+        """Note why one side refused the other, and wake what waits for it."""
+        self.refused[peer] = refusal
+        self._wake(peer)
         self.refused.move_to_end(peer)
         while len(self.refused) > REFUSED_MAX:
             self.refused.popitem(last=False)

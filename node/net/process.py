@@ -1,7 +1,8 @@
 """The peer process: `python -m node.net.process`, started by `node.net.client.Network`. One trio loop, libp2p only.
 
-Standard input: three lines, then nothing: settings as JSON, the hot key as hex, the binding to the account as hex (empty
-for a node that only reads). When it closes, so does the process, so it never outlives the node. Standard output: one line of JSON once it serves, or why it cannot.
+Standard input: three lines, then nothing: settings as JSON, the hot key as hex, the binding to the account as hex
+(empty for a node that only reads). When it closes, so does the process, so it never outlives the node.
+Standard output: one line of JSON once it serves, or why it cannot.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""Bytes both ways between a peer's stream and a UNIX socket of the node: half-close, reset and back-pressure carried over."""
+"""Bytes both ways between a peer's stream and a UNIX socket of the node; half-close, reset and back-pressure too."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import trio
+from libp2p.abc import INetStream
 from libp2p.network.stream.exceptions import StreamEOF
-from libp2p.network.stream.net_stream import NetStream
 
 from node.net.errors import PeerLostError
 from node.net.guard import GONE, reset_quietly
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 _POLL = 0.005
 
 
-async def splice(stream: NetStream, local: trio.SocketStream, finished: Callable[[], None]) -> None:
+async def splice(stream: INetStream, local: trio.SocketStream, finished: Callable[[], None]) -> None:
     """Copy until both sides finished, or until either broke, whereupon both are cut off.
 
     `finished` is called once all that the peer sent is handed over and it has closed its half, before the node sees
@@ -38,7 +39,7 @@ async def splice(stream: NetStream, local: trio.SocketStream, finished: Callable
     await local.aclose()
 
 
-async def _outward(local: trio.SocketStream, stream: NetStream) -> None:
+async def _outward(local: trio.SocketStream, stream: Any) -> None:
     while data := await local.receive_some(SPLICE_CHUNK):
         view = memoryview(data)
         while view:
@@ -48,17 +49,17 @@ async def _outward(local: trio.SocketStream, stream: NetStream) -> None:
     await stream.close_write()
 
 
-async def _window(stream: NetStream) -> int:
+async def _window(stream: Any) -> int:
     """Bytes that the peer will take now, waiting for some: the library's own write gives up after 5 s without room."""
     muxed = stream.muxed_stream
     with trio.move_on_after(SPLICE_STALL_SECONDS):
         while not muxed.send_window and not muxed.closed and not muxed.send_closed:
             await trio.sleep(_POLL)
-        return muxed.send_window or 1
+        return int(muxed.send_window) or 1
     raise PeerLostError("The peer took nothing for too long.")
 
 
-async def _inward(stream: NetStream, local: trio.SocketStream, finished: Callable[[], None]) -> None:
+async def _inward(stream: Any, local: trio.SocketStream, finished: Callable[[], None]) -> None:
     while True:
         try:
             data = await stream.read(SPLICE_CHUNK)
@@ -70,11 +71,19 @@ async def _inward(stream: NetStream, local: trio.SocketStream, finished: Callabl
             await local.send_all(data)
         if scope.cancelled_caught:
             raise PeerLostError("The node took nothing for too long.")
+    if _was_cut(stream):
+        raise PeerLostError("The peer cut the stream off, or was lost.")
     finished()
     await local.send_eof()
 
 
-async def _cut(stream: NetStream, local: trio.SocketStream) -> None:
+def _was_cut(stream: Any) -> bool:
+    """The library forgets a stream that was reset, or whose connection went down, and then reads it as ended."""
+    muxed = stream.muxed_stream
+    return bool(muxed.reset_received or muxed.conn.event_shutting_down.is_set())
+
+
+async def _cut(stream: INetStream, local: trio.SocketStream) -> None:
     await reset_quietly(stream)
     with trio.CancelScope(shield=True):
         await local.aclose()

@@ -106,9 +106,7 @@ class Stakes:
         if now - at < STAKE_FRESH_SECONDS:
             return wei
         try:
-            found = await trio.to_thread.run_sync(
-                self._reader.stake_of, account, limiter=self._threads, abandon_on_cancel=True
-            )
+            found = await trio.to_thread.run_sync(self._reader.stake_of, account, limiter=self._threads)
         except PonwError:
             return wei if now - at < STAKE_STALE_SECONDS else 0
         self._known[account] = (now, found)
