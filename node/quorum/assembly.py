@@ -43,7 +43,7 @@ def serve_stages(stream: socket.socket, peer: str, versions: Versions, store: Ch
     """Answer one request of the leader, then its fetches, until it closes the stream.
 
     Raises:
-        FrameError, SilentError: what the peer sent is no such request, or it is gone.
+        FrameError, SilentError: what the peer sent is no such request, or it is gone. DiskError.
     """
     frames = FrameSocket(stream, peer)
     wanted = frames.receive(StagesWanted, MESSAGE_BYTES, ANSWER_SECONDS)
@@ -56,10 +56,11 @@ def serve_stages(stream: socket.socket, peer: str, versions: Versions, store: Ch
         frames.send(StagesAnswer(refusal=objection), ANSWER_SECONDS)
         return
     catalogue = Catalogue()
-    offered = [
-        StageFile(step=step, root=catalogue.add_file(path), size=path.stat().st_size)
-        for step, path in files[-FILES_MAX:]
-    ]
+    offered = []
+    for step, path in files[-FILES_MAX:]:
+        root = catalogue.add_file(path)
+        source = catalogue.find(root)
+        offered.append(StageFile(step=step, root=root, size=0 if source is None else source.size))
     frames.send(StagesAnswer(files=offered), ANSWER_SECONDS)
     serve(stream, catalogue, judge, peer=peer)
 

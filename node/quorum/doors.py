@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -17,6 +18,8 @@ log = get_logger("quorum")
 WAITING_MAX: Final = 2
 """Streams of one peer that may wait; the oldest is closed for a third."""
 PEERS_MAX: Final = 64
+KNOCK_SECONDS: Final = 5.0
+"""For the first bytes of a stream, which its opener sends at once."""
 ACCEPT_SECONDS: Final = 1.0
 """How long one look for a stream lasts; closing takes as long."""
 
@@ -34,8 +37,8 @@ class Listener(Protocol):
 class Doors:
     """Takes streams of one protocol in a thread. As a context it runs within the block."""
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, listener: Listener, clock: Callable[[], float] = time.monotonic) -> None:
+        self._listener, self._clock = listener, clock
         self._waiting: dict[str, deque[socket.socket]] = {}
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -56,16 +59,24 @@ class Doors:
                 for stream in waiting:
                     stream.close()
 
-    def take(self, peer: str, timeout: float) -> socket.socket:
-        """A stream that `peer` has opened or opens within `timeout` seconds.
+    def take(self, peer: str, knock: bytes, timeout: float) -> socket.socket:
+        """The newest stream that `peer` has opened or opens within `timeout` seconds and that begins with `knock`.
+
+        A stream left over from before begins with something else, and is closed.
 
         Raises:
             QuorumError: it opened none.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting.get(peer), timeout):
-                raise QuorumError(f"{peer} opened no stream for {timeout:g} s.", "It may have left the quorum.")
-            return self._waiting[peer].popleft()
+        until = self._clock() + timeout
+        while True:
+            with self._changed:
+                left = max(0.0, until - self._clock())
+                if not self._changed.wait_for(lambda: self._waiting.get(peer), left):
+                    raise QuorumError(f"{peer} opened no stream for {timeout:g} s.", "It may have left the quorum.")
+                stream = self._waiting[peer].pop()
+            if _begins_with(stream, knock):
+                return stream
+            stream.close()
 
     def _run(self) -> None:
         accept_each(self._listener, self._closing, self._keep)
@@ -100,3 +111,16 @@ def accept_each(listener: Listener, closing: threading.Event, handle: Callable[[
             closing.wait(ACCEPT_SECONDS)
             continue
         handle(peer, stream)
+
+
+def _begins_with(stream: socket.socket, knock: bytes) -> bool:
+    """Read as many bytes as `knock` has, and no more."""
+    said = bytearray()
+    try:
+        stream.settimeout(KNOCK_SECONDS)
+        while len(said) < len(knock) and (more := stream.recv(len(knock) - len(said))):
+            said += more
+    except OSError as error:
+        log.debug("a stream broke before it began", reason=str(error))
+        return False
+    return bytes(said) == knock

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_any,
+    wait_fixed,
+)
 from torch import Tensor
 
 from consensus.arithmetic.engine import Engine
@@ -38,8 +46,8 @@ PROTOCOL: Final = "/ponw/pipeline/1"
 LINK_SECONDS: Final = 30.0
 """For a neighbour's stream to come up at the start of a round."""
 REDIAL_SECONDS: Final = 0.5
-TRIES: Final = 3
-"""Times that a round is taken up again over new links before the quorum gives it up."""
+TRIES: Final = 5
+"""Times that a round is begun over new links before the quorum gives it up."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Around:
     dialer: Dialer
     doors: Doors
     timeouts: Timeouts = field(default_factory=Timeouts)
+    link_seconds: float = LINK_SECONDS
 
 
 class Team:
@@ -106,13 +115,14 @@ class Team:
     def train(self, work: TeamRound, leaves: list[StepLeaf], on_leaf: Callable[[StepLeaf], None]) -> None:
         """This member's stage of a round, to its last step. `leaves`: on record; `on_leaf` gets every further one.
 
-        A broken link is made anew up to TRIES times, from the newest common checkpoint; the bits are the same.
+        A broken link is made anew up to TRIES times, from the newest common checkpoint; the bits are the same. After
+        `link_seconds` without success no further try begins, so a member that is gone for good ends the quorum.
 
         Raises:
             PeerError: the quorum does not come together again; what is on disk stands.
             DivergedError (consensus), DiskError.
         """
-        self._store.drop_before(work.number)
+        self._store.drop_before(work.number - 1)  # the leader may still be fetching the last round's
         known = len(leaves)
 
         def take(leaf: StepLeaf) -> None:
@@ -121,15 +131,14 @@ class Team:
                 known = leaf.step + 1
                 on_leaf(leaf)
 
-        for attempt in range(1, TRIES + 1):
-            try:
-                self._attempt(work, known, take)
-            except PeerError as error:
-                if attempt == TRIES:
-                    raise
-                log.warning("the quorum takes the round up again", attempt=attempt, reason=error.message)
-            else:
-                return
+        again = Retrying(
+            stop=stop_any(stop_after_attempt(TRIES), stop_after_delay(self._around.link_seconds)),
+            wait=wait_fixed(REDIAL_SECONDS),
+            retry=retry_if_exception_type(PeerError),
+            before_sleep=_told,
+            reraise=True,
+        )
+        again(lambda: self._attempt(work, known, take))
 
     def assemble(self, number: int, leaves: list[StepLeaf], into: CheckpointStore) -> None:
         """For the leader: whole checkpoints of a trained round, at every segment's start but the first and the end.
@@ -152,7 +161,7 @@ class Team:
                 return
             try:
                 assembly.serve_stages(stream, peer, self._versions, self._store)
-            except PeerError as error:
+            except PonwError as error:
                 log.info("serving a stage broke off", peer=peer, reason=error.message)
 
     def _attempt(self, work: TeamRound, known: int, on_leaf: Callable[[StepLeaf], None]) -> None:
@@ -160,22 +169,30 @@ class Team:
         terms = Terms(work.number, work.start_root, self.plan.steps)
         names = place.stage.shapes(place.config)
         plan = RoundPlan(terms, lambda: {name: work.weights()[name] for name in names}, work.batch)
-        with Ends.over(place, self._sockets(), self._versions, work.number, self._around.timeouts) as ends:
+        with Ends.over(place, self._sockets(work.number), self._versions, work.number, self._around.timeouts) as ends:
             member = Member(place, self._engine, ends.left, ends.right, work.number, on_leaf)
             session = Session(member, ends, plan, self._store, self._around.timeouts.hello)
             session.run(known, lambda state, record: None)
 
-    def _sockets(self) -> tuple[socket.socket | None, socket.socket | None]:
-        """Streams to the neighbours (left, right). Everyone opens its right one first, so nobody waits in a circle."""
+    def _sockets(self, number: int) -> tuple[socket.socket | None, socket.socket | None]:
+        """Streams to the neighbours (left, right) for a round. Everyone opens its right one first, so nobody waits in a
+        circle; it begins with quorum and round, so that none of before is taken for it."""
+        knock = self.plan.id + number.to_bytes(8, "big")
         right = None if self.place.last else self._dial(self.place.at + 1, PROTOCOL)
-        if self.place.at == 0:
-            return None, right
         try:
-            return self._around.doors.take(peer_text(self.plan.peers[self.place.at - 1]), LINK_SECONDS), right
-        except QuorumError:
+            if right is not None:
+                right.sendall(knock)
+            if self.place.at == 0:
+                return None, right
+            return self._around.doors.take(
+                peer_text(self.plan.peers[self.place.at - 1]), knock, self._around.link_seconds
+            ), right
+        except (QuorumError, OSError) as error:
             if right is not None:
                 right.close()
-            raise
+            if isinstance(error, QuorumError):
+                raise
+            raise QuorumError(f"The right neighbour hung up: {error}.", "It may have left the quorum.") from error
 
     def _part(self, seat: int, number: int, folder: Path) -> assembly.Part:
         if seat == self.place.at:
@@ -189,12 +206,17 @@ class Team:
         """A stream to a member, for which it has LINK_SECONDS; it may have to come back first."""
         peer = peer_text(self.plan.peers[seat])
         again = Retrying(
-            stop=stop_after_delay(LINK_SECONDS),
+            stop=stop_after_delay(self._around.link_seconds),
             wait=wait_fixed(REDIAL_SECONDS),
             retry=retry_if_exception_type(PonwError),
             reraise=True,
         )
         try:
-            return again(self._around.dialer.dial, peer, protocol, LINK_SECONDS)
+            return again(self._around.dialer.dial, peer, protocol, self._around.link_seconds)
         except PonwError as error:
             raise QuorumError(f"{peer}: {error.message}", "The quorum replaces it or ends.") from error
+
+
+def _told(state: RetryCallState) -> None:
+    failure = None if state.outcome is None else state.outcome.exception()
+    log.warning("the quorum takes the round up again", attempt=state.attempt_number, reason=str(failure))

@@ -67,10 +67,14 @@ class Teams:
 
     def of_round(self, info: Round, shop: Works) -> Team | None:
         """The team that trains a round: the round opens and its claims close within the session; None for none."""
+        plan = self.plan
+        if plan is None or not (plan.proposal.starts <= info.opened_at and info.claim_deadline <= plan.ends):
+            return None
+        return self.of_plan(plan, shop)
+
+    def of_plan(self, plan: Plan, shop: Works) -> Team | None:
+        """This node's side of a quorum; None where its seats are not the stages of what `shop` runs."""
         with self._lock:
-            plan = self._plan
-            if plan is None or not (plan.proposal.starts <= info.opened_at and info.claim_deadline <= plan.ends):
-                return None
             if self._team is None or self._team.plan != plan:
                 try:
                     made = Team(plan, self.me, shop.config, shop.engine, self.around, self.folder)
@@ -80,13 +84,13 @@ class Teams:
                 self._before, self._team = self._team, made
             return self._team
 
-    def end(self, team: Team, why: str) -> None:
-        """Leave a quorum. What its leader may still fetch stays until the next one."""
+    def leave(self, why: str) -> None:
+        """Be free of the quorum, if there is one. What its leader may still fetch stays until the next one."""
         with self._lock:
-            if self._plan == team.plan:
-                self._plan = None
-        log.warning("left the quorum", quorum=team.plan.id.hex()[:16], reason=why)
-        self.ended(team.plan, why)
+            plan, self._plan = self._plan, None
+        if plan is not None:
+            log.warning("left the quorum", quorum=plan.id.hex()[:16], reason=why)
+            self.ended(plan, why)
 
     def serve(self, peer: str, stream: socket.socket) -> None:
         """Give a leader what it asks for: of the current quorum if it leads that one, else of the one before."""

@@ -242,7 +242,7 @@ class RoundLoop:
                 team_round(p.inner, team, work, view.info.start_root, p.workshop, lambda leaf: self._leaf(view, leaf))
             except PeerError as error:
                 assert p.teams is not None  # noqa: S101 - narrows for the type checker
-                p.teams.end(team, error.message)
+                p.teams.leave(error.message)
                 return False
         if team.leads:
             self._claim(view, work, steps)

@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -27,7 +28,22 @@ from node.quorum.errors import ConsentError, QuorumError, RefusedError
 from node.quorum.plan import Plan, PlanError
 
 KEYS: list[LocalAccount] = [Account.from_key(bytes([n]) * 32) for n in range(1, 6)]
-REGISTRY = bytes(range(20))
+REGISTRY = "0x" + bytes(range(20)).hex()
+
+
+class Key:
+    """What signs."""
+
+    def __init__(self, account: LocalAccount) -> None:
+        self.account = account
+
+    @property
+    def address(self) -> str:
+        return str(self.account.address)
+
+    def sign_typed(self, full_message: dict[str, Any]) -> tuple[int, int, int]:
+        signed = self.account.sign_typed_data(full_message=full_message)
+        return signed.v, signed.r, signed.s
 
 
 def address(key: LocalAccount) -> bytes:
@@ -35,7 +51,7 @@ def address(key: LocalAccount) -> bytes:
 
 
 def consents(key: LocalAccount, chain: int = 31337) -> Consents:
-    return Consents(key, chain, REGISTRY)
+    return Consents(Key(key), chain, REGISTRY)
 
 
 PEERS = [bytes([18, 32, n]) * 5 for n in range(5)]

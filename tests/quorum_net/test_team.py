@@ -209,11 +209,16 @@ def test_doors_keep_the_newest_streams_of_a_peer() -> None:
         for _, theirs in pairs:
             incoming.queue.put(("a", theirs))
         assert pairs[0][0].recv(1) == b""  # the third pushed the first out
-        pairs[2][0].sendall(b"3")
-        assert doors.take("a", 1) is pairs[1][1]
-        assert doors.take("a", 1).recv(1) == b"3"
+        pairs[1][0].sendall(b"old!")
+        pairs[2][0].sendall(b"old!")
+        late, mine = socket.socketpair()
+        late.sendall(b"now!hello")
+        pairs.append((late, mine))
+        incoming.queue.put(("a", mine))
+        assert doors.take("a", b"now!", 5).recv(5) == b"hello"
         with pytest.raises(QuorumError, match="opened no stream"):
-            doors.take("b", 0)
+            doors.take("a", b"now!", 0.1)
+        assert pairs[2][0].recv(1) == b""  # left over, so closed
     for ours, theirs in pairs:
         ours.close()
         theirs.close()
