@@ -28,6 +28,8 @@ def place(members: Sequence[tuple[Peer, Span]], layout: Layout) -> list[tuple[Pe
             if start not in held:
                 continue
             for stop in range(start + 1, held.stop + 1):
+                if stop in {1, layout.parts - 1}:
+                    continue  # embedding or head alone is no stage
                 found = (max(slowest, stage_time(peer, Span(start, stop), layout)), (*cuts, stop))
                 if stop not in reached or found < reached[stop]:
                     reached[stop] = found

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     TIER = "tiers do not match"
     GAP = "part not covered"
     OVERLAP = "part covered twice"
+    EMPTY = "seat without a layer"
     NOT_HELD = "member does not hold its parts"
     MEMORY = "member has too little memory"
 
@@ -124,6 +125,9 @@ def _cover(proposal: Proposal, facts: Facts) -> Iterator[Refusal]:
             yield Refusal(Reason.GAP, f"the {name} is nobody's")
         elif stop > start:
             yield Refusal(Reason.OVERLAP, f"the {name} comes twice, or lies beyond the model")
+    for seat in proposal.seats:
+        if (seat.span.start, seat.span.stop) in {(0, 1), (parts - 1, parts)}:
+            yield Refusal(Reason.EMPTY, f"{_short(seat.account)} runs the {span_name(seat.span, parts)} alone")
     for before, after in pairwise(proposal.seats):
         if after.span.start < before.span.start:
             yield Refusal(Reason.OVERLAP, f"{_short(after.account)} stands out of order")

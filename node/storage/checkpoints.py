@@ -46,9 +46,14 @@ class CheckpointStore:
         self.folder, self._root_of, self._groups = folder, root_of, tuple(groups)
         self._shapes = {f"{group}/{name}": shape for group in groups for name, shape in shapes.items()}
 
+    @staticmethod
+    def name(round_number: int, step: int) -> str:
+        """What the file of one checkpoint is called."""
+        return f"round-{round_number:010d}-step-{step:010d}.safetensors"
+
     def path(self, round_number: int, step: int) -> Path:
         """The file of one checkpoint."""
-        return self.folder / f"round-{round_number:010d}-step-{step:010d}.safetensors"
+        return self.folder / self.name(round_number, step)
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint durably; the root is taken as given.

@@ -55,7 +55,7 @@ class InnerLoop:
             if state.step % every == 0:
                 self._save(work, state)
             leaf = self._workshop.step(state, work.task)
-            self._store.append_leaf(_record(work.round, leaf))
+            self.record(work.round, leaf)
             on_leaf(leaf)
         self._save(work, state)
         return state
@@ -74,6 +74,14 @@ class InnerLoop:
             log.warning("a checkpoint is unusable", reason=rejected.message)
         groups = found.checkpoint.groups
         return TrainState(dict(groups["weights"]), dict(groups["m"]), dict(groups["v"]), found.checkpoint.step)
+
+    def record(self, number: int, leaf: StepLeaf) -> None:
+        """Put a step's leaf on disk. Raises LeafConflictError, DatabaseError."""
+        self._store.append_leaf(_record(number, leaf))
+
+    def begin(self, work: RoundWork) -> None:
+        """Save where a round starts, for steps that are taken elsewhere. Raises DiskError."""
+        self._save(work, TrainState.start(work.weights))
 
     def leaves(self, number: int) -> list[StepLeaf]:
         """The steps of a round on record."""

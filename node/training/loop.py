@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus.commitments.claim import ClaimKind
 from consensus.commitments.trace import StepLeaf, loss_value
@@ -18,6 +18,8 @@ from node.dispute.watcher import Watcher
 from node.errors import FundsError, PeerError, PendingError, RevertError, RpcError
 from node.logs import get_logger
 from node.modes.desk import ModeDesk
+from node.quorum.team import Team
+from node.quorum.teams import Teams
 from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
@@ -29,6 +31,7 @@ from node.training.prover import Prover
 from node.training.records import Records
 from node.training.snapshot import Reporter
 from node.training.states import GlobalStates
+from node.training.teamwork import team_round
 from node.training.tools import Tools
 from node.training.work import Task, Workshop
 from node.vocabulary.eras import Eras
@@ -69,6 +72,8 @@ class Parts:
     records: Records
     reporter: Reporter
     stop: threading.Event
+    teams: Teams | None = None
+    """The quorums that this node takes part in; None where it has no peer network."""
 
     @property
     def workshop(self) -> Workshop:
@@ -214,17 +219,44 @@ class RoundLoop:
         if self._seconds_left(view) <= 0:
             p.reporter.update(activity="waiting for the next round")
             return
+        team = None if p.teams is None else p.teams.of_round(view.info, p.workshop)
+        if team is not None and self._train_in_team(view, team):
+            return
         work = self._work(view)
-        known = p.store.own_claim(view.number, ClaimKind.TRAIN)
-        if known is None:
+        steps = 0
+        if p.store.own_claim(view.number, ClaimKind.TRAIN) is None:
             p.reporter.update(activity="training", steps=work.steps)
             self._stepped_at = self._clock()
             state = p.inner.run(work, lambda leaf: self._leaf(view, leaf), lambda: self._keep_training(view))
             steps = state.step
             if p.stop.is_set() or steps == 0:
                 return
+        self._claim(view, work, steps)
+
+    def _train_in_team(self, view: RoundView, team: Team) -> bool:
+        """This node's stage of the round, and the claim where it leads; False where it is to train alone after all."""
+        p, steps = self._p, team.plan.steps
+        work = replace(self._work(view), task=Task(view.info.randomness, team.plan.leader), steps=steps)
+        if not team.leads and p.store.own_claim(view.number, ClaimKind.TRAIN) is not None:
+            return False  # it trained alone before the quorum came to be
+        if team.trained != view.number:
+            p.reporter.update(activity=f"training {team.words}", steps=steps)
+            self._stepped_at = self._clock()
+            try:
+                team_round(p.inner, team, work, view.info.start_root, p.workshop, lambda leaf: self._leaf(view, leaf))
+            except PeerError as error:
+                assert p.teams is not None  # noqa: S101 - narrows for the type checker
+                p.teams.leave(error.message)
+                return False
+        if team.leads:
+            self._claim(view, work, steps)
         else:
-            steps = 0
+            p.reporter.update(activity="the quorum's stage is trained, waiting for the window")
+        return True
+
+    def _claim(self, view: RoundView, work: RoundWork, steps: int) -> None:
+        """Plan, publish and post the claim over the first `steps` steps on record."""
+        p = self._p
         p.reporter.update(activity="publishing")
         claim = p.prover.train_claim(view, work, steps)
         p.prover.publish(claim, work, p.states.path(view.number))

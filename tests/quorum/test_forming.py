@@ -88,6 +88,8 @@ def _best_split(members: list[tuple[Peer, Span]], start: int, parts: int, layers
     one, held = members[0]
     found = []
     for stop in range(start + 1, held.stop + 1) if start in held else ():
+        if stop in {1, parts - 1}:
+            continue
         rest = _best_split(members[1:], stop, parts, layers)
         if rest is not None:
             found.append(max(rest, stage_time(one, Span(start, stop), layout(layers))))
@@ -152,6 +154,8 @@ def _seats(*rows: tuple[int, int, int]) -> dict[str, object]:
         (_seats((1, 0, 3), (2, 3, 6), (3, 6, 9)), Reason.OVERLAP),
         (_seats((2, 3, 6), (1, 0, 3), (3, 6, 8)), Reason.OVERLAP),
         (_seats((1, 0, 2), (2, 2, 6), (3, 6, 8)), Reason.NOT_HELD),
+        (_seats((1, 0, 1), (2, 1, 6), (3, 6, 8)), Reason.EMPTY),
+        (_seats((1, 0, 3), (2, 3, 7), (3, 7, 8)), Reason.EMPTY),
     ],
 )
 def test_each_broken_rule_is_named(changes: dict[str, object], reason: Reason) -> None:

@@ -63,23 +63,30 @@ class Heartbeat(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
-    FIRST_LAYER_FIELD_NUMBER: _builtins.int
-    LAYER_COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_PART_FIELD_NUMBER: _builtins.int
+    PART_COUNT_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
+    LAYER_US_FIELD_NUMBER: _builtins.int
+    LINK_US_FIELD_NUMBER: _builtins.int
     mode: _builtins.str
     """What the node does, at most 32 bytes, such as "pipeline"."""
     tier: _builtins.int
     """Speed tier, 1 to 5; 0 is not measured yet."""
     round: _builtins.int
     step: _builtins.int
-    first_layer: _builtins.int
-    """Layers it holds: from `first_layer`, so many; none while 0."""
-    layer_count: _builtins.int
+    first_part: _builtins.int
+    """Parts of the model that it holds: from `first_part`, so many; none while 0. Part 0 is the embedding, part i the
+    layer i - 1, the last part the head.
+    """
+    part_count: _builtins.int
     memory: _builtins.int
     """Bytes it can give to layers."""
     quorum: _builtins.bytes
     """32 bytes, or empty outside a quorum."""
+    layer_us: _builtins.int
+    """Microseconds of a layer's forward pass on one micro-batch, and of a round trip to its neighbours, as measured."""
+    link_us: _builtins.int
     def __init__(
         self,
         *,
@@ -87,14 +94,16 @@ class Heartbeat(_message.Message):
         tier: _builtins.int = ...,
         round: _builtins.int = ...,
         step: _builtins.int = ...,
-        first_layer: _builtins.int = ...,
-        layer_count: _builtins.int = ...,
+        first_part: _builtins.int = ...,
+        part_count: _builtins.int = ...,
         memory: _builtins.int = ...,
         quorum: _builtins.bytes = ...,
+        layer_us: _builtins.int = ...,
+        link_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_layer", b"first_layer", "layer_count", b"layer_count", "memory", b"memory", "mode", b"mode", "quorum", b"quorum", "round", b"round", "step", b"step", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_part", b"first_part", "layer_us", b"layer_us", "link_us", b"link_us", "memory", b"memory", "mode", b"mode", "part_count", b"part_count", "quorum", b"quorum", "round", b"round", "step", b"step", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

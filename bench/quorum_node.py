@@ -1,0 +1,212 @@
+"""One node of a network that shares nothing, without a chain: it finds its peers, forms a quorum with them by the
+rules, and trains rounds in it. Writes what it found as JSON, one line a round.
+
+Rounds count within a quorum: round n starts from the initial weights of seed n, so that anybody can compute the roots
+alone. A broken quorum is left, and the next one begins with round 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from eth_account import Account
+from torch import Tensor
+
+from consensus.arithmetic import choose_engine, set_threads
+from consensus.arithmetic.engine import Engine
+from consensus.commitments.tensors import state_root
+from consensus.commitments.trace import StepLeaf, Trace
+from consensus.model.config import PRESETS, ModelConfig
+from consensus.model.init import init_weights
+from consensus.quorum.capacity import layout_of
+from consensus.quorum.parts import Span
+from consensus.quorum.peers import Peer
+from consensus.training.step import Trainer, TrainState
+from economics.networks import DEVNET_TIMES
+from node.errors import PeerError
+from node.logs import configure
+from node.net.client import Network
+from node.net.settings import NetSettings, StakeSource
+from node.quorum import team
+from node.quorum.consent import Consents
+from node.quorum.doors import Doors
+from node.quorum.pipeline.link import Timeouts
+from node.quorum.port import NetPort
+from node.quorum.service import Offer, QuorumService
+from node.quorum.team import Around, Team, TeamRound
+from node.quorum.teams import Teams
+from node.storage.checkpoints import CheckpointStore
+
+NETWORK = bytes(range(32))
+REGISTRY = "0x" + "11" * 20
+LOOK_SECONDS = 0.2
+TIMES = DEVNET_TIMES
+
+
+class Key:
+    """An account whose private key is a number."""
+
+    def __init__(self, number: int) -> None:
+        self._account = Account.from_key(number.to_bytes(32, "big"))
+
+    @property
+    def address(self) -> str:
+        """Checksummed."""
+        return str(self._account.address)
+
+    @property
+    def account(self) -> bytes:
+        """20 bytes."""
+        return bytes.fromhex(self.address[2:])
+
+    def sign_typed(self, full_message: dict[str, Any]) -> tuple[int, int, int]:
+        """(v, r, s)."""
+        signed = self._account.sign_typed_data(full_message=full_message)
+        return signed.v, signed.r, signed.s
+
+
+def start_weights(config: ModelConfig, number: int) -> dict[str, Tensor]:
+    """What round ``number`` starts from."""
+    return init_weights(config, b"round %d" % number)
+
+
+def batch(config: ModelConfig, number: int, leader: bytes, step: int) -> Tensor:
+    """Tokens int32 [batch, seq_len + 1] of a step, from round, leader and step."""
+    seed = hashlib.sha256(leader + number.to_bytes(8, "big") + step.to_bytes(8, "big")).digest()
+    start = int.from_bytes(seed[:4], "big")
+    rows = (torch.arange(config.batch * (config.seq_len + 1)) * 7919 + start) % 251
+    return rows.reshape(config.batch, -1).to(torch.int32)
+
+
+def alone(config: ModelConfig, number: int, leader: bytes, steps: int) -> bytes:
+    """State root after a round by this process alone, 32 bytes."""
+    trainer, state = Trainer(config, choose_engine(threads=1)), TrainState.start(start_weights(config, number))
+    for step in range(steps):
+        trainer.step(state, batch(config, number, leader, step))
+    return state_root(state.weights, state.m, state.v)
+
+
+class Node:
+    """The parts of a running node, and what it does round by round."""
+
+    def __init__(self, options: argparse.Namespace, network: Network, stack: ExitStack) -> None:
+        self._options, self._config = options, PRESETS[options.preset]
+        self._engine = choose_engine(threads=options.threads)
+        self._key = Key(options.number)
+        port = NetPort(network, time.monotonic)
+        doors = stack.enter_context(Doors(port.listen(team.PROTOCOL)))
+        around = Around(port, doors, Timeouts(options.timeout, options.timeout, options.timeout, 2.0), options.timeout)
+        self._home = Path(options.home)
+        self.ended: list[str] = []
+        teams = Teams(self._key.account, around, self._home / "quorums", lambda _, why: self.ended.append(why))
+        signer = Consents(self._key, 31337, REGISTRY)
+        self.service = QuorumService(port, teams, signer, self._offer, TIMES, lambda: int(time.time()))
+        stack.enter_context(self.service)
+
+    def _offer(self) -> Offer:
+        start, stop = (int(part) for part in self._options.held.split(":"))
+        layout = layout_of(self._config)
+        node = Peer(
+            self._key.account, self._options.layer_us, 1_000, Span(start, stop), layout.bytes_of(Span(start, stop))
+        )
+        return Offer(node, NETWORK, layout, self._options.steps)
+
+    def rounds(self) -> None:
+        """Train rounds in one quorum after the other, until one has done all that were asked for."""
+        while True:
+            mine = self._team()
+            try:
+                for number in range(1, self._options.rounds + 1):
+                    _say(self._round(mine, number))
+            except PeerError as error:
+                _say({"quorum": mine.plan.id.hex(), "failed": error.message})
+                self.service.teams.leave(error.message)
+            else:
+                return
+
+    def _round(self, mine: Team, number: int) -> dict[str, Any]:
+        """One round; what came of it."""
+        config, began, leader = self._config, time.monotonic(), mine.plan.leader
+        leaves: list[StepLeaf] = []
+        work = TeamRound(
+            number,
+            hashlib.sha256(b"%d" % number).digest(),
+            lambda: start_weights(config, number),
+            lambda step: batch(config, number, leader, step),
+        )
+        mine.train(work, [], leaves.append)
+        found = {"round": number, "quorum": mine.plan.id.hex(), "leader": leader.hex(), "seat": mine.place.at}
+        found |= {"root": leaves[-1].state_root.hex(), "trace": Trace(leaves).root().hex()}
+        found |= {"members": len(mine.plan.peers), "seconds": round(time.monotonic() - began, 2)}
+        if mine.leads:
+            whole = CheckpointStore(self._home / "whole", config.shapes(), state_root)
+            mine.assemble(number, leaves, whole)
+            found["whole"] = whole.load(whole.path(number, mine.plan.steps)).root.hex()
+        return found
+
+    def _team(self) -> Team:
+        """The quorum's team, as soon as there is a quorum."""
+        while True:
+            plan = self.service.teams.plan
+            made = None if plan is None else self.service.teams.of_plan(plan, self)
+            if made is not None:
+                return made
+            time.sleep(LOOK_SECONDS)  # a loop's pace
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model."""
+        return self._config
+
+    @property
+    def engine(self) -> Engine:
+        """What computes it."""
+        return self._engine
+
+
+def main() -> int:
+    """Run the node."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--number", type=int, required=True, help="the account's private key")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--stakes", type=Path, required=True, help="JSON of stakes by account")
+    parser.add_argument("--held", required=True, help="parts of the model that this node holds, as START:STOP")
+    parser.add_argument("--bootstrap", default="")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--layer-us", type=int, default=5_000)
+    for name, value in (("--rounds", 1), ("--steps", 4), ("--threads", 1)):
+        parser.add_argument(name, type=int, default=value)
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds for a neighbour's next message")
+    options = parser.parse_args()
+    configure()
+    set_threads(options.threads)
+    settings = NetSettings(
+        home=options.home,
+        host=options.host,
+        network=NETWORK.hex(),
+        bootstrap=[options.bootstrap] if options.bootstrap else [],
+        stakes=StakeSource(file=options.stakes),
+    )
+    with Network.start(settings, Key(options.number)) as network, ExitStack() as stack:
+        _say({"addresses": network.addresses(), "account": Key(options.number).address, "peer": network.me})
+        node = Node(options, network, stack)
+        node.rounds()
+        sys.stdin.buffer.read()  # whoever started this node ends it by closing its input; until then it serves
+    return 0
+
+
+def _say(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
