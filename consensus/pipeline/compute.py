@@ -82,19 +82,19 @@ class StageTrainer:
         if micro != self._backward or micro not in self._open:
             raise PipelineError(f"micro-batch {micro} cannot go backward after {self._backward} others")
         kept = self._open.pop(micro)
-        lane, again = kept.lane, micro > 0
+        engine, again = kept.lane, micro > 0
         dx = given
         if kept.head is not None:
             logits, head, norm = kept.head
-            dlogits, total = lane.cross_entropy(logits, given, gradient_scale(self.config))
+            dlogits, total = engine.cross_entropy(logits, given, gradient_scale(self.config))
             self.loss_total += total
-            dx = head_backward(lane, self._packed, dlogits, (head, norm), self._grads, again)
-        dx = body_backward(lane, self._packed, self.stage.layers, dx, kept.layers, self._grads, again)
-        self._idle.append(lane)
+            dx = head_backward(engine, self._packed, dlogits, (head, norm), self._grads, again)
+        dx = body_backward(engine, self._packed, self.stage.layers, dx, kept.layers, self._grads, again)
+        self._idle.append(engine)
         self._backward += 1
         if not self.stage.has_embedding:
             return dx
-        lane.embed_grad(kept.given, dx, self._grads["embed"], self._grads["position"], again)
+        engine.embed_grad(kept.given, dx, self._grads["embed"], self._grads["position"], again)
         return None
 
     def finish(self, state: TrainState) -> None:
@@ -108,22 +108,22 @@ class StageTrainer:
         update(self.engine, self.config, self.optimizer, state, self._grads)
 
     def lane_bytes(self) -> tuple[int, ...]:
-        """Bytes that each micro-batch in flight keeps in its lane, for lanes at rest."""
-        return tuple(lane.held_bytes() for lane in self._idle)
+        """Bytes that each micro-batch in flight keeps in its engine, for lanes at rest."""
+        return tuple(engine.held_bytes() for engine in self._idle)
 
     def evaluate(self, given: Tensor, targets: Tensor | None) -> Tensor | int:
         """Forward only, after ``begin``: activations [R, d] for the next stage, or at the head the sum of
         round(loss * 2^16) over ``targets`` int32 [R]. ``given`` as in ``forward``, of any number of sequences."""
-        lane = self._idle[-1] if self._idle else self.engine.lane()
+        engine = self._idle[-1] if self._idle else self.engine.lane()
         if not self._idle:
-            self._idle.append(lane)
-        lane.begin()
+            self._idle.append(engine)
+        engine.begin()
         x, sequences = given, given.shape[0]
         if self.stage.has_embedding:
-            x = lane.embed(given, self._weights["embed"], self._weights["position"])
+            x = engine.embed(given, self._weights["embed"], self._weights["position"])
         else:
             sequences = given.shape[0] // self.config.seq_len
-        x, _ = body_forward(lane, self._packed, self.stage.layers, x, sequences, self.config.heads)
+        x, _ = body_forward(engine, self._packed, self.stage.layers, x, sequences, self.config.heads)
         if not self.stage.has_head or targets is None:
             return x
-        return lane.cross_entropy(head_forward(lane, self._packed, x)[0], targets, 1.0)[1]
+        return engine.cross_entropy(head_forward(engine, self._packed, x)[0], targets, 1.0)[1]

@@ -5,6 +5,7 @@ import { vm } from "../../script/Vm.sol";
 import { IEmission } from "../../src/interfaces/IEmission.sol";
 import { INeuroToken } from "../../src/interfaces/INeuroToken.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -83,7 +84,7 @@ contract AttacksTest is Fixture {
         staking.thaw(STAKE);
         vm.prank(mallory);
         staking.thaw(STAKE - 2 * BOND);
-        vm.expectRevert(IWorkRegistry.NoBond.selector);
+        vm.expectRevert(IRegistryErrors.NoBond.selector);
         vm.prank(mallory);
         registry.releaseBond();
         _loseBySilence(c, bob);
@@ -107,7 +108,7 @@ contract AttacksTest is Fixture {
         registry.finalise(c);
         Claim memory outer = _outer(mallory, keccak256("next"));
         _post(outer);
-        vm.expectRevert(IWorkRegistry.NoBond.selector);
+        vm.expectRevert(IRegistryErrors.NoBond.selector);
         vm.prank(mallory);
         registry.releaseBond();
         vm.assertEq(_lockedOf(mallory), 2 * BOND);
@@ -126,7 +127,7 @@ contract AttacksTest is Fixture {
 
     function test_attack_copied_claim() public {
         Claim memory c = _posted(alice, STEPS);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.NotClaimNode.selector, mallory, alice));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.NotClaimNode.selector, mallory, alice));
         vm.prank(mallory);
         registry.post(c);
     }
@@ -138,7 +139,7 @@ contract AttacksTest is Fixture {
         IWorkRegistry.Opening memory b = _opening(alice, STEPS, 2);
         uint256 before = _owned(mallory);
         vm.prank(mallory);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.NotClaimNode.selector, mallory, alice));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.NotClaimNode.selector, mallory, alice));
         registry.answer(c, bob, a, b, TRACE);
         _send(c, bob, a, b);
         vm.assertEq(_owned(mallory), before);
@@ -151,7 +152,7 @@ contract AttacksTest is Fixture {
         _challenge(carol, c, 1);
         _skip(RESPONSE + 1);
         registry.timeout(c, bob);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.LostThisRound.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.LostThisRound.selector, 1));
         _post(c);
         // The stale challenge moves nothing but its own bond, in this round or the next.
         vm.expectRevert(_notOpen(c));
@@ -192,7 +193,7 @@ contract AttacksTest is Fixture {
         _challenge(bob, c, STEPS);
         IWorkRegistry.Opening memory a = _opening(mallory, STEPS, STEPS - 2);
         IWorkRegistry.Opening memory b = _opening(mallory, STEPS, STEPS - 1);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, STEPS));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.BadProof.selector, STEPS));
         _send(c, bob, a, b);
         _skip(RESPONSE + 1);
         registry.timeout(c, bob);
@@ -211,7 +212,7 @@ contract AttacksTest is Fixture {
         bytes32[] memory proof = new bytes32[](1);
         proof[0] = leaf;
         IWorkRegistry.Opening memory o = IWorkRegistry.Opening(_state(mallory, 0), _batch(mallory, 0), 0, proof);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.BadProof.selector, 1));
         _send(c, bob, o, o);
     }
 
@@ -283,7 +284,7 @@ contract AttacksTest is Fixture {
         vm.expectRevert(abi.encodeWithSelector(IEmission.OnlyKeeper.selector, address(this)));
         emission.accrue(address(this), 1);
         Claim memory c = _posted(alice, STEPS);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.OnlyJudge.selector, address(this)));
         registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import { vm } from "../../script/Vm.sol";
 import { IEmission } from "../../src/interfaces/IEmission.sol";
 import { Dispute, IJudge } from "../../src/interfaces/IJudge.sol";
-import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { Claim } from "../../src/libraries/ClaimLib.sol";
 import { Rfc9162 } from "../../src/libraries/Rfc9162.sol";
 import { Fixture } from "../utils/Fixture.sol";
@@ -67,7 +67,7 @@ contract ClaimAttacksTest is Fixture {
         _challenge(bob, c, 0);
         uint256 deadline = registry.challengeOf(registry.hashClaim(c), bob).deadline;
         vm.assertEq(deadline, time + RESPONSE, "a whole response time beyond the window");
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.ChallengesOpen.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.ChallengesOpen.selector, 1));
         registry.finalise(c);
     }
 
@@ -124,11 +124,11 @@ contract ClaimAttacksTest is Fixture {
         registry.openRound();
         Claim memory c = _train(mallory, STEPS);
         c.tokens += 1024;
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.WrongTokens.selector, c.tokens, STEPS * 1024));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.WrongTokens.selector, c.tokens, STEPS * 1024));
         _post(c);
         c = _train(mallory, STEPS);
         (c.steps, c.tokens) = (1001, 1001 * 1024);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.WrongSteps.selector, 1001, 1000));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.WrongSteps.selector, 1001, 1000));
         _post(c);
     }
 

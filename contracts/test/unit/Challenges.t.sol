@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { vm } from "../../script/Vm.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Dispute } from "../../src/interfaces/IJudge.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -45,19 +46,19 @@ contract ChallengesTest is Fixture {
     function test_revert_challenge_after_the_window() public {
         Claim memory c = _posted(alice, STEPS);
         _afterWindow();
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.TooLate.selector, time - 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.TooLate.selector, time - 1));
         _challenge(bob, c, 4);
     }
 
     function test_revert_challenge_of_itself() public {
         Claim memory c = _posted(alice, STEPS);
-        vm.expectRevert(IWorkRegistry.SelfChallenge.selector);
+        vm.expectRevert(IRegistryErrors.SelfChallenge.selector);
         _challenge(alice, c, 4);
     }
 
     function test_revert_challenge_outside_the_steps() public {
         Claim memory c = _posted(alice, STEPS);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.StepOutOfRange.selector, STEPS + 1, STEPS));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.StepOutOfRange.selector, STEPS + 1, STEPS));
         _challenge(bob, c, STEPS + 1);
     }
 
@@ -74,7 +75,7 @@ contract ChallengesTest is Fixture {
     function test_revert_challenge_twice() public {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
-        vm.expectRevert(IWorkRegistry.AlreadyChallenged.selector);
+        vm.expectRevert(IRegistryErrors.AlreadyChallenged.selector);
         _challenge(bob, c, 5);
     }
 
@@ -100,7 +101,7 @@ contract ChallengesTest is Fixture {
             token.approve(address(staking), STAKE);
             staking.stake(STAKE);
             vm.stopPrank();
-            if (i == 256) vm.expectRevert(IWorkRegistry.TooManyChallenges.selector);
+            if (i == 256) vm.expectRevert(IRegistryErrors.TooManyChallenges.selector);
             _challenge(challenger, c, 4);
         }
         _assertState(c, ClaimState.Posted, 255);
@@ -160,7 +161,7 @@ contract ChallengesTest is Fixture {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
         _skip(RESPONSE);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.TooEarly.selector, time));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.TooEarly.selector, time));
         registry.timeout(c, bob);
         _answer(c, bob);
     }
@@ -171,14 +172,14 @@ contract ChallengesTest is Fixture {
         _skip(RESPONSE + 1);
         IWorkRegistry.Opening memory a = _opening(alice, STEPS, 3);
         IWorkRegistry.Opening memory b = _opening(alice, STEPS, 4);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.TooLate.selector, time - 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.TooLate.selector, time - 1));
         _send(c, bob, a, b);
     }
 
     function test_revert_answer_without_challenge() public {
         Claim memory c = _posted(alice, STEPS);
         IWorkRegistry.Opening memory a = _opening(alice, STEPS, 3);
-        vm.expectRevert(IWorkRegistry.NotWaiting.selector);
+        vm.expectRevert(IRegistryErrors.NotWaiting.selector);
         _send(c, bob, a, a);
     }
 
@@ -187,12 +188,12 @@ contract ChallengesTest is Fixture {
         _challenge(bob, c, 4);
         IWorkRegistry.Opening memory three = _opening(alice, STEPS, 3);
         IWorkRegistry.Opening memory four = _opening(alice, STEPS, 4);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 4));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.BadProof.selector, 4));
         _send(c, bob, three, three);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 3));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.BadProof.selector, 3));
         _send(c, bob, four, four);
         four.lossBits ^= 1;
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 4));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.BadProof.selector, 4));
         _send(c, bob, three, four);
     }
 
@@ -204,7 +205,7 @@ contract ChallengesTest is Fixture {
         _challenge(bob, c, STEPS - 1);
         IWorkRegistry.Opening memory a = _opening(alice, STEPS, STEPS - 2);
         IWorkRegistry.Opening memory b = _opening(alice, STEPS, STEPS - 1);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.WrongEndRoot.selector, b.stateRoot, c.endRoot));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.WrongEndRoot.selector, b.stateRoot, c.endRoot));
         _send(c, bob, a, b);
     }
 
@@ -214,7 +215,7 @@ contract ChallengesTest is Fixture {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 0);
         IWorkRegistry.Opening memory junk = IWorkRegistry.Opening(state, batch, loss, proof);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.BadProof.selector, 0));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.BadProof.selector, 0));
         _send(c, bob, junk, junk);
     }
 
@@ -252,7 +253,7 @@ contract ChallengesTest is Fixture {
 
     function test_revert_timeout_without_challenge() public {
         Claim memory c = _posted(alice, STEPS);
-        vm.expectRevert(IWorkRegistry.NotWaiting.selector);
+        vm.expectRevert(IRegistryErrors.NotWaiting.selector);
         registry.timeout(c, bob);
     }
 
@@ -277,7 +278,7 @@ contract ChallengesTest is Fixture {
         registry.reclaim(c, carol);
         vm.assertEq(_lockedOf(carol), 0);
         vm.assertEq(_account(carol).active, STAKE);
-        vm.expectRevert(IWorkRegistry.NoChallenge.selector);
+        vm.expectRevert(IRegistryErrors.NoChallenge.selector);
         registry.reclaim(c, carol);
     }
 
@@ -297,13 +298,13 @@ contract ChallengesTest is Fixture {
     function test_revert_reclaim_while_the_claim_is_open() public {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
-        vm.expectRevert(IWorkRegistry.ClaimStillOpen.selector);
+        vm.expectRevert(IRegistryErrors.ClaimStillOpen.selector);
         registry.reclaim(c, bob);
     }
 
     function test_revert_reclaim_nothing() public {
         Claim memory c = _posted(alice, STEPS);
-        vm.expectRevert(IWorkRegistry.NoChallenge.selector);
+        vm.expectRevert(IRegistryErrors.NoChallenge.selector);
         registry.reclaim(c, bob);
     }
 
@@ -312,7 +313,7 @@ contract ChallengesTest is Fixture {
     function test_revert_rule_without_judge() public {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.OnlyJudge.selector, address(this)));
         registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }
 }
@@ -349,12 +350,12 @@ contract JudgedChallengesTest is Fixture {
     function test_judged_challenge_has_no_clock_here() public {
         Claim memory c = _judged();
         _afterWindow();
-        vm.expectRevert(IWorkRegistry.NotWaiting.selector);
+        vm.expectRevert(IRegistryErrors.NotWaiting.selector);
         registry.timeout(c, bob);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.ChallengesOpen.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.ChallengesOpen.selector, 1));
         registry.finalise(c);
         IWorkRegistry.Opening memory o = _opening(alice, STEPS, 3);
-        vm.expectRevert(IWorkRegistry.NotWaiting.selector);
+        vm.expectRevert(IRegistryErrors.NotWaiting.selector);
         _send(c, bob, o, o);
     }
 
@@ -367,7 +368,7 @@ contract JudgedChallengesTest is Fixture {
         vm.assertEq(moved.deadline, time + RESPONSE);
         vm.assertEq(_lockedOf(bob), CHALLENGE_BOND);
         _answer(c, bob);
-        vm.expectRevert(IWorkRegistry.AlreadyMoved.selector);
+        vm.expectRevert(IRegistryErrors.AlreadyMoved.selector);
         scripted.move(registry, c, bob, 2);
         scripted.decide(registry, c, bob, false);
         _assertState(c, ClaimState.Lost, 0);
@@ -383,11 +384,11 @@ contract JudgedChallengesTest is Fixture {
 
     function test_revert_repoint() public {
         Claim memory c = _judged();
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.OnlyJudge.selector, address(this)));
         registry.repoint(c, bob, 1);
-        vm.expectRevert(IWorkRegistry.NoChallenge.selector);
+        vm.expectRevert(IRegistryErrors.NoChallenge.selector);
         scripted.move(registry, c, carol, 1);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.StepOutOfRange.selector, STEPS + 1, STEPS));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.StepOutOfRange.selector, STEPS + 1, STEPS));
         scripted.move(registry, c, bob, STEPS + 1);
     }
 
@@ -416,13 +417,13 @@ contract JudgedChallengesTest is Fixture {
     function test_revert_rule() public {
         Claim memory c = _posted(alice, STEPS);
         _challenge(bob, c, 4);
-        vm.expectRevert(IWorkRegistry.NoChallenge.selector);
+        vm.expectRevert(IRegistryErrors.NoChallenge.selector);
         scripted.decide(registry, c, bob, false);
         _answer(c, bob);
         scripted.decide(registry, c, bob, true);
-        vm.expectRevert(IWorkRegistry.NoChallenge.selector);
+        vm.expectRevert(IRegistryErrors.NoChallenge.selector);
         scripted.decide(registry, c, bob, true);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.OnlyJudge.selector, alice));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.OnlyJudge.selector, alice));
         vm.prank(alice);
         registry.rule(c, bob, true, ClaimLib.NO_OP, 0);
     }

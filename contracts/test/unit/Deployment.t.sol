@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { vm } from "../../script/Vm.sol";
 import { WorkRegistry } from "../../src/WorkRegistry.sol";
 import { Staking } from "../../src/Staking.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Fixture } from "../utils/Fixture.sol";
 
@@ -19,7 +20,7 @@ contract DeploymentTest is Fixture {
 
     function test_revert_registry_at_another_address() public {
         IWorkRegistry.Parameters memory p = _config().parameters;
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.Miswired.selector, address(registry)));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.Miswired.selector, address(registry)));
         new WorkRegistry(staking, emission, p);
     }
 
@@ -27,7 +28,7 @@ contract DeploymentTest is Fixture {
         address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         Staking other = new Staking(token, next, address(0), address(0), address(0), MINIMUM, THAW);
         IWorkRegistry.Parameters memory p = _config().parameters;
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.Miswired.selector, address(registry)));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.Miswired.selector, address(registry)));
         new WorkRegistry(other, emission, p);
     }
 
@@ -46,7 +47,7 @@ contract DeploymentTest is Fixture {
             if (i == 4) c.parameters.trainTime = 0;
             if (i == 5) c.parameters.window = 0;
             if (i == 6) c.parameters.responseTime = 0;
-            vm.expectRevert(IWorkRegistry.BadParameters.selector);
+            vm.expectRevert(IRegistryErrors.BadParameters.selector);
             this.deployWith(c);
         }
     }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { vm } from "../../script/Vm.sol";
 import { IEmission } from "../../src/interfaces/IEmission.sol";
 import { IQuorums } from "../../src/interfaces/IQuorums.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -81,7 +82,7 @@ contract QuorumClaimsTest is QuorumFixture {
     function test_revert_post_for_of_an_outer_claim() public {
         _finalise(_postFor(_register()));
         Claim memory c = _outer(alice, keccak256("next"));
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.UnknownKind.selector, ClaimLib.OUTER));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.UnknownKind.selector, ClaimLib.OUTER));
         vm.prank(alice);
         registry.postFor(c, 1);
     }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { vm } from "../../script/Vm.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -99,33 +100,33 @@ contract RoundsTest is Fixture {
     function test_revert_post_fields() public {
         registry.openRound();
         Claim memory c = _train(bob, 10);
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.NotClaimNode.selector, alice, bob));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.NotClaimNode.selector, alice, bob));
         c = _train(alice, 10);
         c.kind = 3;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.UnknownKind.selector, 3));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.UnknownKind.selector, 3));
         c = _train(alice, 10);
         c.startRoot = NEXT;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongStartRoot.selector, NEXT, keccak256("genesis")));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongStartRoot.selector, NEXT, keccak256("genesis")));
         c = _train(alice, 10);
         c.programHash = NEXT;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongProgram.selector, NEXT, keccak256("program")));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongProgram.selector, NEXT, keccak256("program")));
         c = _train(alice, 10);
         c.dataRoot = NEXT;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongData.selector, NEXT, keccak256("data")));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongData.selector, NEXT, keccak256("data")));
         c = _train(alice, 10);
         c.firstLayer = 1;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongLayers.selector, 1, 6));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongLayers.selector, 1, 6));
         c = _train(alice, 10);
         c.layerCount = 5;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongLayers.selector, 0, 5));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongLayers.selector, 0, 5));
         c = _train(alice, 10);
         c.tokens += 1;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongTokens.selector, 10_241, 10_240));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongTokens.selector, 10_241, 10_240));
         c = _train(alice, 10);
         c.steps = 0;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongSteps.selector, 0, 1000));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongSteps.selector, 0, 1000));
         c.steps = 1001;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongSteps.selector, 1001, 1000));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongSteps.selector, 1001, 1000));
     }
 
     function test_revert_post_to_an_unknown_round() public {
@@ -142,13 +143,13 @@ contract RoundsTest is Fixture {
 
     function test_revert_second_claim_while_the_first_is_open() public {
         _posted(alice, 10);
-        _refused(_train(alice, 9), abi.encodeWithSelector(IWorkRegistry.SlotBusy.selector));
+        _refused(_train(alice, 9), abi.encodeWithSelector(IRegistryErrors.SlotBusy.selector));
     }
 
     function test_revert_post_after_losing_in_the_round() public {
         Claim memory c = _posted(alice, 10);
         _loseBySilence(c, bob);
-        _refused(_train(alice, 9), abi.encodeWithSelector(IWorkRegistry.LostThisRound.selector, 1));
+        _refused(_train(alice, 9), abi.encodeWithSelector(IRegistryErrors.LostThisRound.selector, 1));
         _afterWindow();
         registry.openRound();
         _post(_train(alice, 9));
@@ -216,7 +217,7 @@ contract RoundsTest is Fixture {
     function test_revert_finalise_in_the_window() public {
         Claim memory c = _posted(alice, 3);
         _skip(TRAIN_TIME + WINDOW);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.TooEarly.selector, time));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.TooEarly.selector, time));
         registry.finalise(c);
     }
 
@@ -225,7 +226,7 @@ contract RoundsTest is Fixture {
         _skip(TRAIN_TIME + WINDOW);
         _challenge(bob, c, 0);
         _skip(1);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.ChallengesOpen.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.ChallengesOpen.selector, 1));
         registry.finalise(c);
         _answer(c, bob);
         registry.finalise(c);
@@ -267,17 +268,17 @@ contract RoundsTest is Fixture {
         bytes32 finalSet = registry.roundOf(1).finalSet;
         Claim memory c = _outer(alice, NEXT);
         c.steps = 2;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongSteps.selector, 2, 1));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongSteps.selector, 2, 1));
         c = _outer(alice, NEXT);
         c.tokens = 1;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongTokens.selector, 1, 0));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongTokens.selector, 1, 0));
         c = _outer(alice, NEXT);
         c.updateRoot = NEXT;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongFinalSet.selector, NEXT, finalSet));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongFinalSet.selector, NEXT, finalSet));
         c = _outer(alice, NEXT);
         bytes32 trace = c.traceRoot;
         c.traceRoot = NEXT;
-        _refused(c, abi.encodeWithSelector(IWorkRegistry.WrongTrace.selector, NEXT, trace));
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongTrace.selector, NEXT, trace));
     }
 
     function test_one_outer_claim_at_a_time() public {
@@ -318,7 +319,7 @@ contract RoundsTest is Fixture {
         _post(wrong);
         _loseBySilence(wrong, carol);
         _assertPhase(IWorkRegistry.Phase.Outer);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.LostThisRound.selector, 1));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.LostThisRound.selector, 1));
         _post(wrong);
         Claim memory right = _outer(alice, NEXT);
         _post(right);
@@ -332,7 +333,7 @@ contract RoundsTest is Fixture {
         Claim memory outer = _outer(bob, NEXT);
         _post(outer);
         _skip(WINDOW);
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.TooEarly.selector, time));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.TooEarly.selector, time));
         registry.finalise(outer);
         _challenge(alice, outer, 0);
         IWorkRegistry.Opening memory leaf = IWorkRegistry.Opening({
@@ -357,15 +358,15 @@ contract RoundsTest is Fixture {
     }
 
     function test_revert_release_without_final_claim() public {
-        vm.expectRevert(IWorkRegistry.NoBond.selector);
+        vm.expectRevert(IRegistryErrors.NoBond.selector);
         vm.prank(alice);
         registry.releaseBond();
         Claim memory c = _posted(alice, 3);
-        vm.expectRevert(IWorkRegistry.NoBond.selector);
+        vm.expectRevert(IRegistryErrors.NoBond.selector);
         vm.prank(alice);
         registry.releaseBond();
         _loseBySilence(c, bob);
-        vm.expectRevert(IWorkRegistry.NoBond.selector);
+        vm.expectRevert(IRegistryErrors.NoBond.selector);
         vm.prank(alice);
         registry.releaseBond();
     }
@@ -381,10 +382,10 @@ contract RoundsTest is Fixture {
     }
 
     function test_revert_announce() public {
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.UriTooLong.selector, 257));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.UriTooLong.selector, 257));
         vm.prank(alice);
         registry.announce(string(new bytes(257)));
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.NotStaker.selector, address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.NotStaker.selector, address(this)));
         registry.announce("http://stranger.example");
     }
 

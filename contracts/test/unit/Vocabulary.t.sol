@@ -5,6 +5,7 @@ import { vm } from "../../script/Vm.sol";
 import { Vocabulary } from "../../src/Vocabulary.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Change, IVocabulary } from "../../src/interfaces/IVocabulary.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim } from "../../src/libraries/ClaimLib.sol";
 import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
@@ -210,13 +211,13 @@ contract VocabularyTest is GovernanceFixture {
         bytes32[3] memory wrong = [keccak256("program"), change.programHash, change.shrinkHash];
         for (uint256 i = 0; i < 3; ++i) {
             c.programHash = wrong[i];
-            vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.WrongProgram.selector, wrong[i], change.growHash));
+            vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.WrongProgram.selector, wrong[i], change.growHash));
             vm.prank(alice);
             registry.post(c);
         }
         c = _train(alice, 3);
         c.dataRoot = change.dataRoot;
-        vm.expectRevert(abi.encodeWithSelector(IWorkRegistry.WrongData.selector, change.dataRoot, keccak256("data")));
+        vm.expectRevert(abi.encodeWithSelector(IRegistryErrors.WrongData.selector, change.dataRoot, keccak256("data")));
         vm.prank(alice);
         registry.post(c);
     }

@@ -15,6 +15,7 @@ import { VocabularyGovernor } from "../../src/VocabularyGovernor.sol";
 import { WorkRegistry } from "../../src/WorkRegistry.sol";
 import { IEmission } from "../../src/interfaces/IEmission.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
+import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -256,7 +257,7 @@ abstract contract Fixture is Deployment {
     }
 
     function _notOpen(Claim memory c) internal view returns (bytes memory) {
-        return abi.encodeWithSelector(IWorkRegistry.NotOpenClaim.selector, registry.hashClaim(c));
+        return abi.encodeWithSelector(IRegistryErrors.NotOpenClaim.selector, registry.hashClaim(c));
     }
 
     function _phaseError(IWorkRegistry.Phase phase) internal pure returns (bytes memory) {
