@@ -12,13 +12,15 @@ import torch
 from bench.simulate.books import Contribution, quantile
 from bench.simulate.machines import Machine
 from bench.simulate.pipeline import PASSES
+from consensus.aggregation.trimmed_mean import trimmed
+from consensus.aggregation.window import window_mean
 from consensus.arithmetic.numbers import BLOCK
 from consensus.dispute.audit import draw_segments
 from consensus.quorum.capacity import LAYER_WORK
 from consensus.quorum.lottery import is_due, panel
 from consensus.quorum.modes import Mode
 from consensus.quorum.session import RUNNING
-from consensus.training.outer import update_weight, weighted_mean
+from consensus.training.outer import update_weight
 from economics.cohort import inner_steps, segment_length
 from economics.constants import AUDIT_SEGMENTS, CLAIM_SEGMENTS, UPDATE_FRESHNESS, UPDATE_FRESHNESS_OLD
 
@@ -112,7 +114,7 @@ class Rounds:
         return self.network.machines[account].up and not self.network.machines[account].slashed
 
     def _mean_error(self, part: int, cohort: list[Contribution]) -> float:
-        """How far cheats, who flip their update's sign, pull the weighted mean off the honest ones' direction."""
+        """How far cheats, who flip their update's sign, pull the trimmed mean off the honest ones' direction."""
         if not cohort:
             return 0.0
         make = torch.Generator().manual_seed(self.number * 1000 + part)
@@ -123,7 +125,7 @@ class Rounds:
             wrong = self.network.machines[one.account].wrong
             age = (self.network.loop.now - one.last_ms) // 1000
             parts.append((update_weight(int(one.batches), freshness(age)), -update if wrong else update))
-        mean = weighted_mean(parts)
+        mean = window_mean([update for _, update in parts], [weight for weight, _ in parts], trimmed())
         return float((mean - truth).norm() / truth.norm())
 
     # --- audits ---

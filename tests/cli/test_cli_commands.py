@@ -383,7 +383,7 @@ def test_deploy_a_network_from_the_wallet(ponw: Ponw, home: Path, network: Netwo
     assert done.returncode == 0, done.stderr
     deployment = Deployment.load(home / "contracts.json")
     assert json.loads(done.stdout)["addresses"] == deployment.addresses.model_dump()
-    assert "deploy 12 contracts" in done.stderr
+    assert "deploy 13 contracts" in done.stderr
 
 
 def test_devnet_refuses_another_networks_home(ponw: Ponw, home: Path) -> None:

@@ -19,7 +19,8 @@ contract QuorumHandler is QuorumFixture {
     mapping(uint64 session => uint256) private _rotation;
     mapping(bytes4 verb => uint256) public done;
 
-    constructor() {
+    /// @notice Once, before anything else; not in a constructor, for setting up calls this contract.
+    function init() external {
         setUp();
         _actors = [alice, bob, carol];
         _actorKeys = [ALICE, BOB, CAROL];

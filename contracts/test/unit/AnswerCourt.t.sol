@@ -35,8 +35,8 @@ contract AnswerCourtTest is Fixture {
 
     function _config() internal view override returns (Config memory c) {
         c = super._config();
-        // After the eight of the network, and the scripted judge.
-        c.court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 9);
+        // After the nine of the network, and the scripted judge.
+        c.court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 10);
     }
 
     function _courtTerms() private pure returns (IAnswerCourt.Terms memory) {
