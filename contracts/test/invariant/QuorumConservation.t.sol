@@ -136,5 +136,6 @@ contract QuorumConservationTest {
         handler.post(a);
         if (b % 4 == 0) handler.rule(a, b >> 8);
         if (b % 8 == 0) handler.blame(a);
+        else if (b % 8 == 4) handler.blameLeader(a);
     }
 }
