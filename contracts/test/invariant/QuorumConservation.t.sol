@@ -86,7 +86,7 @@ contract QuorumConservationTest {
     /// @notice The handler reaches every verb, so the invariants above are not empty words.
     function test_quorum_handler_reaches_every_verb() public {
         uint256 seed = 3;
-        for (uint256 i = 0; i < 500; ++i) {
+        for (uint256 i = 0; i < 1500; ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
             _act(seed % 20, seed >> 16, seed >> 80);
             if (i % 50 == 0) invariant_locks_are_the_bonds_of_live_sessions_and_claims();
