@@ -1,8 +1,9 @@
 """Training with poisoned updates: what the documented rules leave of the damage. Writes bench/results/byzantine.json.
 
-Ten workers train preset tiny on real text for several outer rounds from one state, as the network does; some send a
-poisoned update instead of their own. The outer step is the protocol's own, weights and momentum included. `loss` is on
-held-out text; `relative` compares with the same rounds and the same rule when nobody attacks.
+Ten workers train one model (preset tiny, or a micro one) on real text for several outer rounds from one state, as the
+network does; some send a poisoned update instead of their own. The outer step is the protocol's own, weights and
+momentum included. `loss` is on held-out text; `relative` compares with the same rounds and the same rule when nobody
+attacks.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from consensus.aggregation import Mixed, Rule, TrimmedMean
 from consensus.arithmetic import choose_engine, set_threads
-from consensus.model.config import PRESETS
+from consensus.model.config import PRESETS, ModelConfig
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
 from consensus.training.step import TrainState
 from economics.units import BasisPoints
@@ -29,6 +30,7 @@ from node.data.corpus import ensure_default
 from node.training.work import Task, Workshop
 
 RESULTS = Path(__file__).parent / "results" / "byzantine.json"
+MODELS = {"tiny": PRESETS["tiny"], "micro": ModelConfig("micro", layers=1, width=16, heads=2, seq_len=32, batch=4)}
 WORKERS = 10
 Update = dict[str, Tensor]
 Attack = Callable[[list[Update]], Update]
@@ -96,6 +98,7 @@ def cases() -> list[tuple[str, Rule, int]]:
 def main() -> None:
     """Run every attack against the documented rules, and against the plain mean for comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=sorted(MODELS), default="tiny")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=30, help="inner steps of a round (default 30)")
     parser.add_argument("--threads", type=int, default=1)
@@ -103,8 +106,14 @@ def main() -> None:
     set_threads(options.threads)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        shop = Workshop(PRESETS["tiny"], choose_engine(), ensure_default(Path(scratch) / "data"))
-        results: dict[str, Any] = {"workers": WORKERS, "rounds": options.rounds, "steps": options.steps, "cases": []}
+        shop = Workshop(MODELS[options.model], choose_engine(), ensure_default(Path(scratch) / "data"))
+        results: dict[str, Any] = {
+            "model": options.model,
+            "workers": WORKERS,
+            "rounds": options.rounds,
+            "steps": options.steps,
+            "cases": [],
+        }
         size = (options.rounds, options.steps)
         results["start"] = shop.heldout_loss(shop.genesis_state().weights)
         clean = {name: train(shop, rule, 0, None, *size) for name, rule, _ in cases()}
