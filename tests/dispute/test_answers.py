@@ -125,7 +125,7 @@ def deploy(port: int, clients: list[ChainClient]) -> Court:
     at = {name: create_address(deployer.address, nonce + i) for i, name in enumerate(names)}
     arguments: dict[str, tuple[object, ...]] = {
         "NeuroToken": (NOBODY, deployer.address, neuro(10**6), neuro(10**7)),
-        "Staking": (at["NeuroToken"], NOBODY, NOBODY, at["AnswerCourt"], MINIMUM, THAW),
+        "Staking": (at["NeuroToken"], NOBODY, NOBODY, at["AnswerCourt"], NOBODY, MINIMUM, THAW),
         "Scalar": (at["AnswerCourt"],),
         "Judge": (at["AnswerCourt"], at["Scalar"], RESPONSE, EXTENSION),
         "AnswerCourt": (at["Staking"], at["Judge"], (CLAIM_BOND, CHALLENGE_BOND, WINDOW, RESPONSE)),
