@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import signal
 import socket
 import sys
@@ -109,11 +108,17 @@ def main() -> None:
     sys.exit(3 if "error" in report else 0)
 
 
+def _peak() -> int:
+    """Most bytes this process has held at once (getrusage's figure carries over from the process that started it)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
+
+
 def _train(options: argparse.Namespace, place: Place, found: Found, report: dict[str, Any]) -> None:
     engine, dataset = dict(candidates())[options.kernel](), Dataset.open(options.data)
     if engine is None:
         raise SystemExit(f"{options.kernel} does not run on this machine")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = _peak()
     shapes = place.stage.shapes(place.config)
     sockets = [None if fd < 0 else socket.socket(fileno=fd) for fd in (options.left, options.right)]
     timeouts = Timeouts(frame=options.frame_timeout, close=2.0)
@@ -131,7 +136,7 @@ def _train(options: argparse.Namespace, place: Place, found: Found, report: dict
         state = session.run(options.recorded, watch.on_step)
     report["root"] = state_root(state.weights, state.m, state.v).hex()
     report["stage_bytes"] = capacity(place.config, place.stages, place.at).total
-    report["rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    report["rss_bytes"] = _peak() - before
     report["waited"] = watch.waited
     report["sent"] = sum(link.sent for link in links)
 
