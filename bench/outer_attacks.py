@@ -59,6 +59,10 @@ def inputs(arena: Arena, finals: Finals) -> dict[str, Tensor]:
     return given | {"counts": torch.tensor(counts, dtype=torch.int64)}
 
 
+_INDEX_OPERAND = {Kind.GATHER: 1, Kind.SUM_AT: 0}
+"""Which operand of an op says where to look."""
+
+
 def outer_attacks(arena: Arena, draw: random.Random) -> Iterator[Attack]:
     """One flipped bit in every kind of op, and in every kind of input."""
     program = program_of(arena.config, Stage.OUTER, FINALS, arena.change)
@@ -67,6 +71,19 @@ def outer_attacks(arena: Arena, draw: random.Random) -> Iterator[Attack]:
     groups = {name.partition("/")[0]: at for name, at in program.inputs.items()}
     for op in (*groups.values(), *chosen):
         yield flipped(story, program, op, draw)
+
+
+def apart_from_indices(program: Program, first: int) -> list[int]:
+    """Ops from ``first`` on whose value no op reads as an index, not even through others. A wrong index may point
+    nowhere, and then a liar has no numbers to go on with."""
+    indices: set[int | None] = set()
+    for at in reversed(range(len(program.ops))):
+        op = program.ops[at]
+        if at in indices:
+            indices.update(op.sources)
+        elif op.kind in _INDEX_OPERAND:
+            indices.add(op.operands[_INDEX_OPERAND[op.kind]].source)
+    return [at for at in range(first, len(program.ops)) if at not in indices]
 
 
 def flipped(story: Story, program: Program, op: int, draw: random.Random) -> Attack:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from eth_account import Account
 from torch import Tensor
 
+from bench.accounts import NumberedAccount
 from consensus.arithmetic import choose_engine, set_threads
 from consensus.arithmetic.engine import Engine
 from consensus.commitments.tensors import state_root
@@ -51,28 +51,6 @@ LOOK_SECONDS = 0.2
 TIMES = DEVNET_TIMES
 
 
-class Key:
-    """An account whose private key is a number."""
-
-    def __init__(self, number: int) -> None:
-        self._account = Account.from_key(number.to_bytes(32, "big"))
-
-    @property
-    def address(self) -> str:
-        """Checksummed."""
-        return str(self._account.address)
-
-    @property
-    def account(self) -> bytes:
-        """20 bytes."""
-        return bytes.fromhex(self.address[2:])
-
-    def sign_typed(self, full_message: dict[str, Any]) -> tuple[int, int, int]:
-        """(v, r, s)."""
-        signed = self._account.sign_typed_data(full_message=full_message)
-        return signed.v, signed.r, signed.s
-
-
 def start_weights(config: ModelConfig, number: int) -> dict[str, Tensor]:
     """What round ``number`` starts from."""
     return init_weights(config, b"round %d" % number)
@@ -100,7 +78,7 @@ class Node:
     def __init__(self, options: argparse.Namespace, network: Network, stack: ExitStack) -> None:
         self._options, self._config = options, PRESETS[options.preset]
         self._engine = choose_engine(threads=options.threads)
-        self._key = Key(options.number)
+        self._key = NumberedAccount(options.number)
         port = NetPort(network, time.monotonic)
         doors = stack.enter_context(Doors(port.listen(team.PROTOCOL)))
         around = Around(port, doors, Timeouts(options.timeout, options.timeout, options.timeout, 2.0), options.timeout)
@@ -196,8 +174,8 @@ def main() -> int:
         bootstrap=[options.bootstrap] if options.bootstrap else [],
         stakes=StakeSource(file=options.stakes),
     )
-    with Network.start(settings, Key(options.number)) as network, ExitStack() as stack:
-        _say({"addresses": network.addresses(), "account": Key(options.number).address, "peer": network.me})
+    with Network.start(settings, NumberedAccount(options.number)) as network, ExitStack() as stack:
+        _say({"addresses": network.addresses(), "account": NumberedAccount(options.number).address, "peer": network.me})
         node = Node(options, network, stack)
         node.rounds()
         sys.stdin.buffer.read()  # whoever started this node ends it by closing its input; until then it serves

@@ -1,15 +1,14 @@
 """The compiled kernels over rows of updates. Without them torch gives the same bits."""
 
 import ctypes
-import importlib.machinery
-import importlib.util
 from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
-_PACKAGE: Final = "consensus.arithmetic.native"
+from consensus.extensions import built
+
 _SHARE: Final = 1 << 13
 """Columns a thread, at least."""
 _P, _L, _I, _F, _Q = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float, ctypes.c_int64
@@ -17,12 +16,7 @@ _P, _L, _I, _F, _Q = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_floa
 
 def find() -> str | None:
     """Path of the built kernels, or None where no compiler was at hand."""
-    package = importlib.util.find_spec(_PACKAGE)
-    if package is None or package.submodule_search_locations is None:
-        return None
-    places = list(package.submodule_search_locations)
-    found = importlib.machinery.PathFinder.find_spec(f"{_PACKAGE}._aggregate", places)
-    return None if found is None else found.origin
+    return built("_aggregate")
 
 
 def load_library(path: str) -> ctypes.CDLL:

@@ -1,9 +1,9 @@
 """Finds and loads the compiled kernels, one library an instruction set."""
 
 import ctypes
-import importlib.machinery
-import importlib.util
 from typing import Final
+
+from consensus.extensions import built
 
 VARIANTS: Final = ("avx512", "avx2", "portable")
 """Fastest first."""
@@ -60,13 +60,7 @@ class Library:
 
 def find(variant: str) -> str | None:
     """Path of the built library of ``variant``, or None where no compiler was at hand."""
-    package = importlib.util.find_spec("consensus.arithmetic.native")
-    if package is None or package.submodule_search_locations is None:
-        return None
-    finder = importlib.machinery.PathFinder.find_spec(
-        f"consensus.arithmetic.native._exact_{variant}", list(package.submodule_search_locations)
-    )
-    return None if finder is None else finder.origin
+    return built(f"_exact_{variant}")
 
 
 def load(variant: str) -> Library | None:

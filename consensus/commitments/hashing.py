@@ -3,8 +3,6 @@
 import ctypes
 import functools
 import hashlib
-import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +13,12 @@ from numpy.typing import NDArray
 
 from consensus.commitments import tree
 from consensus.errors import CommitmentError
+from consensus.extensions import built
 from economics.constants import LEAF_BYTES
 
 Bytes = NDArray[np.uint8]
 """A contiguous one-dimensional array of bytes."""
 
-_PACKAGE: Final = "consensus.arithmetic.native"
 _LEVELS: Final = {1: "sha-ni", 2: "avx512"}
 _CHECK_SIZES: Final = (0, 1, 63, 64, LEAF_BYTES, LEAF_BYTES + 1, 21 * LEAF_BYTES + 7, 293 * LEAF_BYTES + 1)
 """Every path of the compiled hasher: none, part, one and many leaves, both widths, more than one subtree."""
@@ -36,12 +34,7 @@ class Provider:
 
 
 def _find() -> str | None:
-    package = importlib.util.find_spec(_PACKAGE)
-    if package is None or package.submodule_search_locations is None:
-        return None
-    places = list(package.submodule_search_locations)
-    found = importlib.machinery.PathFinder.find_spec(f"{_PACKAGE}._sha256", places)
-    return None if found is None else found.origin
+    return built("_sha256")
 
 
 def load_library(path: str) -> ctypes.CDLL:

@@ -79,13 +79,17 @@ class ArtefactClient:
         for attempt in self._retrying():
             with attempt, self._source.index(number) as body:
                 data = _read_all(deadline.watch(body.chunks), INDEX_LIMIT, self.uri)
+        return self.checked_index(data, number)
+
+    def checked_index(self, data: bytes, number: int) -> RoundIndex:
+        """The index of a round in what the peer gave. Raises ArtefactRefusedError."""
         index = parse_index(data)
         if index is None or index.round != number:
             raise ArtefactRefusedError(f"{self.uri} has a malformed index for round {number}.", _UNTRUSTED)
         return index
 
-    def fetch(self, index: RoundIndex, name: str, target: Path, *, max_bytes: int) -> Path:
-        """Download a file that `index` lists to `target`, which appears only when size and SHA-256 are right."""
+    def listed(self, index: RoundIndex, name: str, max_bytes: int) -> IndexEntry:
+        """The entry of a file that may be downloaded. Raises ArtefactMissingError, ArtefactSizeError."""
         entry = index.find(name)
         if entry is None:
             raise ArtefactMissingError(f"{self.uri} does not list {name} for round {index.round}.", _UNTRUSTED)
@@ -93,6 +97,11 @@ class ArtefactClient:
             raise ArtefactSizeError(
                 f"{self.uri} offers {name} with {entry.size} bytes; at most {max_bytes} make sense.", _UNTRUSTED
             )
+        return entry
+
+    def fetch(self, index: RoundIndex, name: str, target: Path, *, max_bytes: int) -> Path:
+        """Download a file that `index` lists to `target`, which appears only when size and SHA-256 are right."""
+        entry = self.listed(index, name, max_bytes)
         with reporting("write", target):
             handle, temporary = temporary_beside(target)
             try:

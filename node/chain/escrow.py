@@ -15,23 +15,17 @@ from eth_utils.address import is_checksum_address
 from eth_utils.crypto import keccak
 from web3.types import TxReceipt
 
-from economics.constants import EIP712_NAME, EIP712_VERSION, PAYEES_MAX
+from economics.constants import PAYEES_MAX
 from node.chain import events
 from node.chain.client import ChainClient
 from node.chain.contracts import PERMIT_SECONDS, NeuroToken
 from node.chain.deployment import Deployment
-from node.chain.signatures import recovered
+from node.chain.signatures import packed, recovered, typed_message
 from node.chain.units import format_units
 from node.chain.wrapper import Wrapper
 from node.errors import PonwError
 
 _TYPES = {
-    "EIP712Domain": (
-        ("name", "string"),
-        ("version", "string"),
-        ("chainId", "uint256"),
-        ("verifyingContract", "address"),
-    ),
     "Payee": (("account", "address"), ("layers", "uint16")),
     "Quote": (
         ("payer", "address"),
@@ -150,11 +144,11 @@ class EscrowDomain:
 
     def sign_quote(self, client: ChainClient, quote: Quote) -> bytes:
         """The signature of the client's account as the server."""
-        return _packed(client.sign_typed(self._quote_message(quote)))
+        return packed(client.sign_typed(self._quote_message(quote)))
 
     def sign_voucher(self, client: ChainClient, request: bytes, tokens: int) -> bytes:
         """The signature of the client's account as the signer."""
-        return _packed(client.sign_typed(self._voucher_message(request, tokens)))
+        return packed(client.sign_typed(self._voucher_message(request, tokens)))
 
     def quote_is_signed(self, quote: Quote, signature: bytes) -> bool:
         """Whether the contract would take `signature` as the server's."""
@@ -171,10 +165,8 @@ class EscrowDomain:
         return self._typed(("Voucher",), "Voucher", {"request": request, "tokens": tokens})
 
     def _typed(self, kinds: tuple[str, ...], primary: str, values: dict[str, Any]) -> dict[str, Any]:
-        types = {kind: [{"name": name, "type": of} for name, of in _TYPES[kind]] for kind in ("EIP712Domain", *kinds)}
-        domain: dict[str, Any] = {"name": EIP712_NAME, "version": EIP712_VERSION}
-        domain |= {"chainId": self.chain_id, "verifyingContract": self.address}
-        return {"types": types, "primaryType": primary, "domain": domain, "message": values}
+        structs = {kind: _TYPES[kind] for kind in kinds}
+        return typed_message(structs, primary, values, self.chain_id, self.address)
 
 
 def seed_of(request: bytes, salt: bytes) -> bytes:
@@ -184,11 +176,6 @@ def seed_of(request: bytes, salt: bytes) -> bytes:
 
 def _signable(message: dict[str, Any]) -> SignableMessage:
     return encode_typed_data(full_message=message)
-
-
-def _packed(signature: tuple[int, int, int]) -> bytes:
-    v, r, s = signature
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])
 
 
 def _digest(message: SignableMessage) -> bytes:

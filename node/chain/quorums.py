@@ -5,35 +5,27 @@ Addresses are checksummed 0x-hex, hashes 32 bytes, money wei, times Unix seconds
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from typing import Any
 
-from eth_account import Account
 from eth_account.messages import encode_typed_data
-from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
-from eth_utils.exceptions import ValidationError
 from web3.types import TxReceipt
 
 from consensus.commitments.claim import Claim
 from consensus.program.layers import LayerTable
 from consensus.program.suite import Suite
-from economics.constants import EIP712_NAME, EIP712_VERSION, QUORUM_MEMBERS_MAX
+from economics.constants import QUORUM_MEMBERS_MAX
 from node.chain.client import ChainClient
 from node.chain.deployment import Deployment
+from node.chain.signatures import packed, recovered, typed_message
 from node.chain.wrapper import Wrapper
 from node.errors import PonwError
 
-SIGNATURE_BYTES = 65
 _TYPES = {
-    "EIP712Domain": (
-        ("name", "string"),
-        ("version", "string"),
-        ("chainId", "uint256"),
-        ("verifyingContract", "address"),
-    ),
     "Member": (("account", "address"), ("firstLayer", "uint16"), ("layerCount", "uint16")),
     "Work": (("claimHash", "bytes32"), ("step", "uint32"), ("trace", "bytes32")),
     "Consent": (("leader", "address"), ("members", "Member[]"), ("nonce", "uint64"), ("until", "uint64")),
@@ -55,12 +47,14 @@ class BoundState(IntEnum):
     LOST = 5
 
 
-class _Signed:
+class _Signed(ABC):
     """What members sign, as EIP-712 has it."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def message(self, chain_id: int, contract: str) -> dict[str, Any]:
         """The full EIP-712 message, as `ChainClient.sign_typed` takes it."""
-        raise NotImplementedError
 
     def digest(self, chain_id: int, contract: str) -> bytes:
         """The EIP-712 digest; equals the contract's own."""
@@ -68,14 +62,8 @@ class _Signed:
         return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
     def signer(self, signature: bytes, chain_id: int, contract: str) -> str | None:
-        """Who signed, None where that is nobody."""
-        if len(signature) != SIGNATURE_BYTES:
-            return None
-        signable = encode_typed_data(full_message=self.message(chain_id, contract))
-        try:
-            return str(Account.recover_message(signable, signature=signature))
-        except (BadSignature, ValidationError):
-            return None
+        """Who signed, None where the contract would refuse the signature."""
+        return recovered(encode_typed_data(full_message=self.message(chain_id, contract)), signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +213,7 @@ class Quorums(Wrapper):
 
     def sign(self, consent: Consent) -> bytes:
         """The account's signature of a consent."""
-        return _packed(self._client.sign_typed(consent.message(self._client.chain_id, self.address)))
+        return packed(self._client.sign_typed(consent.message(self._client.chain_id, self.address)))
 
     def register(self, consent: Consent, signatures: Sequence[bytes]) -> TxReceipt:
         """Begin a session that all its members have signed, in their order."""
@@ -254,7 +242,7 @@ class Quorums(Wrapper):
 
     def sign_work(self, work: Work) -> bytes:
         """The account's word that its ops in a challenged step's trace are its own."""
-        return _packed(self._client.sign_typed(work.message(self._client.chain_id, self.address)))
+        return packed(self._client.sign_typed(work.message(self._client.chain_id, self.address)))
 
     def blame(
         self, claim: Claim, members: Sequence[Member], suite: Suite, table: LayerTable, op: int, signature: bytes
@@ -275,14 +263,7 @@ class Quorums(Wrapper):
 def _message(
     primary: str, kinds: tuple[str, ...], values: dict[str, Any], chain_id: int, contract: str
 ) -> dict[str, Any]:
-    types = {name: [{"name": field, "type": kind} for field, kind in _TYPES[name]] for name in ("EIP712Domain", *kinds)}
-    domain = {"name": EIP712_NAME, "version": EIP712_VERSION, "chainId": chain_id, "verifyingContract": contract}
-    return {"primaryType": primary, "types": types, "domain": domain, "message": values}
-
-
-def _packed(signature: tuple[int, int, int]) -> bytes:
-    v, r, s = signature
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v])
+    return typed_message({kind: _TYPES[kind] for kind in kinds}, primary, values, chain_id, contract)
 
 
 def _tuples(members: Sequence[Member]) -> list[tuple[str, int, int]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-import base58
 import trio
 
 from node.net.errors import NetworkError
+from node.net.hotkey import peer_of
 from node.net.identity import check_binding
 from node.net.stakes import Stakes
 from node.net.wire.common_pb2 import Refusal
@@ -38,7 +38,7 @@ class Bindings:
             if now < expiry:
                 return account
         account = await trio.to_thread.run_sync(
-            check_binding, binding, base58.b58decode(peer), self._network, now, limiter=self._threads
+            check_binding, binding, peer_of(peer), self._network, now, limiter=self._threads
         )
         self._checked[key] = (account, binding.expiry)
         while len(self._checked) > REMEMBERED:

@@ -7,11 +7,12 @@ import socket
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import structlog
 
 from node.errors import PonwError
+from node.net.accepting import Accepting, accept_each
 from node.net.catalogue import Catalogue
 from node.net.frames import FrameError, SilentError
 from node.net.transfer import Judge, serve
@@ -20,19 +21,10 @@ ANSWERS: Final = 8
 """Answers under way at once; the next request is refused BUSY."""
 STREAMS: Final = 64
 """Open streams, most of them idle; the next one is closed at once. Threads and descriptors are bounded by it."""
-POLL_S: Final = 1.0
-"""How soon the end of the service is noticed by the thread that accepts."""
 JOIN_S: Final = 10.0
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 Blame = Callable[[str, str], None]
 """Told (peer, what it did) where a peer broke the protocol; may ban it."""
-
-
-class Accepting(Protocol):
-    """Streams that peers open to us."""
-
-    def accept(self, timeout: float | None = None) -> tuple[str, socket.socket]:
-        """(peer, stream) of the next. Raises TimeoutError, or PonwError while there can be none."""
 
 
 class TransferService:
@@ -48,13 +40,15 @@ class TransferService:
         answers: int = ANSWERS,
         streams: int = STREAMS,
     ) -> None:
-        self._listener, self._catalogue, self._judge, self._blame = listener, catalogue, judge, blame
+        self._catalogue, self._judge, self._blame = catalogue, judge, blame
         self._slots = threading.BoundedSemaphore(answers)
         self._limit = streams
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._accept, name="transfers", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: accept_each(listener, self._closing, self._start), name="transfers", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -77,18 +71,6 @@ class TransferService:
         """Open now."""
         with self._lock:
             return len(self._open)
-
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                peer, stream = self._listener.accept(POLL_S)
-            except TimeoutError:
-                continue
-            except PonwError as error:
-                log.warning("no streams to serve", reason=error.message)
-                self._closing.wait(POLL_S)
-                continue
-            self._start(peer, stream)
 
     def _start(self, peer: str, stream: socket.socket) -> None:
         thread = threading.Thread(target=self._serve, args=(peer, stream), name="transfer", daemon=True)

@@ -20,7 +20,7 @@ from node.net.bindings import Bindings
 from node.net.book import plain_address
 from node.net.errors import NetworkError, malformed
 from node.net.guard import GONE, Watch, name_of
-from node.net.identity import peer_text
+from node.net.hotkey import peer_text
 from node.net.limits import ADDRESSES_MAX, CONTACTS_MAX, HELLO_BYTES, HELLO_SECONDS
 from node.net.members import Member
 from node.net.topics import parse

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import base58
 import trio
 from libp2p import create_yamux_muxer_option, new_swarm
 from libp2p.crypto.ed25519 import create_new_key_pair
@@ -32,7 +31,8 @@ from node.net.errors import NetworkError, PeerLostError
 from node.net.gossip import GuardedPubsub
 from node.net.guard import GONE, GuardedHost, Watch, contained, name_of
 from node.net.handshake import Handshake, Self
-from node.net.identity import peer_bytes, peer_text
+from node.net.hotkey import peer_of, peer_text
+from node.net.identity import peer_bytes
 from node.net.limits import DISCOVERY_SECONDS, HELLO_PROTOCOL, HELLO_SECONDS, STAKE_FRESH_SECONDS, WANTED_MEMBERS
 from node.net.members import Members
 from node.net.score import Ledger
@@ -121,7 +121,7 @@ class PeerHost:
     def contacts(self) -> list[Contact]:
         """The members with addresses, for a peer's address book."""
         return [
-            Contact(peer=base58.b58decode(member.peer), addresses=member.addresses)
+            Contact(peer=peer_of(member.peer), addresses=member.addresses)
             for member in self.members.admitted.values()
             if member.addresses
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+import base58
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,7 +20,6 @@ KEY_BYTES: Final = (len(_ED25519) + 32, len(_SECP256K1) + 33)
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _IDENTITY: Final = b"\0"
 """Multihash code of short keys, which stand in the peer id themselves."""
-_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 PEER_TEXT_LIMIT: Final = 64
 SIGNATURE_LIMIT: Final = 72
 
@@ -87,9 +87,10 @@ def peer_id(public: bytes) -> bytes:
 
 
 def peer_text(peer: bytes) -> str:
-    """A peer id in base58, as libp2p shows it."""
-    number, text = int.from_bytes(peer, "big"), ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = _ALPHABET[digit] + text
-    return "1" * (len(peer) - len(peer.lstrip(b"\0"))) + text
+    """A peer id as people and libp2p show it: base58 of its multihash."""
+    return base58.b58encode(peer).decode()
+
+
+def peer_of(text: str) -> bytes:
+    """The multihash of a peer id in base58. Raises ValueError for other characters."""
+    return base58.b58decode(text)

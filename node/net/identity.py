@@ -9,25 +9,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import base58
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from eth_account import Account
 from eth_account.messages import encode_typed_data
-from eth_keys.exceptions import BadSignature
 from eth_utils.address import to_checksum_address
-from eth_utils.exceptions import ValidationError
 
 from economics.constants import EIP712_NAME, EIP712_VERSION
+from node.chain.signatures import packed, recovered
 from node.errors import DiskError
 from node.net.errors import IdentityError
+from node.net.hotkey import Ed25519Key, peer_id
 from node.net.limits import BINDING_SECONDS_MAX
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.hello_pb2 import Binding
 from node.paths import read_bounded, write_new
 
 SEED_BYTES: Final = 32
-PEER_PREFIX: Final = bytes.fromhex("002408011220")
-"""Multihash "identity" over a protobuf PublicKey of type Ed25519 (libp2p specs, peer-ids)."""
 _TYPES: Final = {
     "EIP712Domain": [{"name": "name", "type": "string"}, {"name": "version", "type": "string"}],
     "PeerIdentity": [
@@ -65,12 +61,7 @@ def hot_key(path: Path) -> bytes:
 
 def peer_bytes(seed: bytes) -> bytes:
     """The peer id (38 bytes) of an Ed25519 seed."""
-    return PEER_PREFIX + Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-
-
-def peer_text(peer: bytes) -> str:
-    """A peer id as people see it: base58 of its multihash."""
-    return base58.b58encode(peer).decode()
+    return peer_id(Ed25519Key(seed).public)
 
 
 def typed_message(peer: bytes, account: bytes, network: bytes, expiry: int) -> dict[str, Any]:
@@ -86,8 +77,8 @@ def typed_message(peer: bytes, account: bytes, network: bytes, expiry: int) -> d
 def sign_binding(signer: TypedSigner, peer: bytes, network: bytes, expiry: int) -> Binding:
     """The signer's account binds `peer` to itself on `network` (32 bytes) until `expiry` (Unix seconds)."""
     account = bytes.fromhex(signer.address.removeprefix("0x"))
-    v, r, s = signer.sign_typed(typed_message(peer, account, network, expiry))
-    return Binding(account=account, expiry=expiry, signature=r.to_bytes(32) + s.to_bytes(32) + bytes([v]))
+    signature = packed(signer.sign_typed(typed_message(peer, account, network, expiry)))
+    return Binding(account=account, expiry=expiry, signature=signature)
 
 
 def check_binding(binding: Binding, peer: bytes, network: bytes, now: int) -> str:
@@ -101,10 +92,9 @@ def check_binding(binding: Binding, peer: bytes, network: bytes, now: int) -> st
     if not now < binding.expiry <= now + BINDING_SECONDS_MAX:
         raise _broken("The binding to an account has expired, or lasts too long.")
     message = encode_typed_data(full_message=typed_message(peer, binding.account, network, binding.expiry))
-    try:
-        signer = Account.recover_message(message, signature=binding.signature)
-    except (BadSignature, ValidationError, ValueError, TypeError) as error:
-        raise _broken("The binding's signature is malformed.") from error
+    signer = recovered(message, binding.signature)
+    if signer is None:
+        raise _broken("The binding's signature is malformed.")
     account: str = to_checksum_address(binding.account)
     if signer != account:
         raise _broken(f"The binding names {account}, but that account did not sign it for this peer and network.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from consensus.quorum.modes import MODES
 from economics.constants import QUORUM_MEMBERS_MAX, SESSION_TIME_MAX, TIER_LIMITS
 from node.errors import PeerError
 from node.net.wire.records_pb2 import (
@@ -26,7 +27,6 @@ ADDRESS_BYTES: Final = 128
 LAYERS_MAX: Final = 1 << 12
 RANGES_MAX: Final = 16
 BINDING_BYTES: Final = 256
-MODES: Final = frozenset({"solo", "pipeline", "async", "data", "verify", "inference", "idle"})
 CLOCK_SKEW: Final = 60
 """Seconds that a signer's clock may be ahead of ours."""
 LIFETIME: Final = 600

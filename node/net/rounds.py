@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 import structlog
 
 from node.artefacts.client import ATTEMPTS, ArtefactClient
-from node.artefacts.errors import ArtefactHashError, ArtefactMissingError, ArtefactRefusedError, ArtefactSizeError
-from node.artefacts.layout import INDEX_LIMIT, INDEX_NAME, RoundIndex, parse_index, round_folder
+from node.artefacts.errors import ArtefactHashError
+from node.artefacts.layout import INDEX_LIMIT, INDEX_NAME, RoundIndex, round_folder
 from node.artefacts.publisher import read_index
 from node.errors import DiskError, PonwError
 from node.net.catalogue import Catalogue
@@ -102,20 +102,11 @@ class StreamArtefacts(ArtefactClient):
             place = locate(stream, number, INDEX_NAME, self._versions, peer=self.uri)
             return fetch_bytes(stream, Wanted(place.root, limit=INDEX_LIMIT), self._versions, peer=self.uri)
 
-        index = parse_index(self._with_stream(take))
-        if index is None or index.round != number:
-            raise ArtefactRefusedError(f"{self.uri} has a malformed index for round {number}.", _UNTRUSTED)
-        return index
+        return self.checked_index(self._with_stream(take), number)
 
     def fetch(self, index: RoundIndex, name: str, target: Path, *, max_bytes: int) -> Path:
         """Download a file that `index` lists to `target`, which appears only when size and SHA-256 are right."""
-        entry = index.find(name)
-        if entry is None:
-            raise ArtefactMissingError(f"{self.uri} does not list {name} for round {index.round}.", _UNTRUSTED)
-        if entry.size > max_bytes:
-            raise ArtefactSizeError(
-                f"{self.uri} offers {name} with {entry.size} bytes; at most {max_bytes} make sense.", _UNTRUSTED
-            )
+        entry = self.listed(index, name, max_bytes)
         arrived = target.parent / f".{target.name}.arrived"
 
         def take(stream: socket.socket) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from node.errors import PonwError
 from node.logs import get_logger
+from node.net.accepting import Accepting, accept_each
 from node.quorum.errors import QuorumError
 
 log = get_logger("quorum")
@@ -20,15 +20,10 @@ WAITING_MAX: Final = 2
 PEERS_MAX: Final = 64
 KNOCK_SECONDS: Final = 5.0
 """For the first bytes of a stream, which its opener sends at once."""
-ACCEPT_SECONDS: Final = 1.0
-"""How long one look for a stream lasts; closing takes as long."""
 
 
-class Listener(Protocol):
+class Listener(Accepting, Protocol):
     """The part of the peer network that hands over incoming streams of one protocol."""
-
-    def accept(self, timeout: float | None = None) -> tuple[str, socket.socket]:
-        """The next stream and who opened it; raises TimeoutError, or PonwError while the network is down."""
 
     def close(self) -> None:
         """Take no more."""
@@ -97,20 +92,6 @@ class Doors:
         gone = next(iter(self._waiting)) if idle is None else idle
         for stream in self._waiting.pop(gone):
             stream.close()
-
-
-def accept_each(listener: Listener, closing: threading.Event, handle: Callable[[str, socket.socket], None]) -> None:
-    """Hand every stream of a listener on until `closing` is set; a network that is down is waited for."""
-    while not closing.is_set():
-        try:
-            peer, stream = listener.accept(ACCEPT_SECONDS)
-        except TimeoutError:
-            continue
-        except PonwError as error:
-            log.debug("no streams now", reason=error.message)
-            closing.wait(ACCEPT_SECONDS)
-            continue
-        handle(peer, stream)
 
 
 def _begins_with(stream: socket.socket, knock: bytes) -> bool:

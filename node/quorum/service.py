@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-import base58
-
 from consensus.quorum.capacity import Layout
 from consensus.quorum.formation import Terms, propose
 from consensus.quorum.peers import Peer
@@ -22,12 +20,14 @@ from consensus.quorum.validity import Facts, refusals
 from economics.networks import QuorumTimes
 from node.errors import PonwError
 from node.logs import get_logger
+from node.net.accepting import accept_each
+from node.net.hotkey import peer_of, peer_text
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.gossip_pb2 import Heartbeat
 from node.quorum import agreement, assembly
 from node.quorum.agreement import Objection, Seats, Signer
 from node.quorum.census import Census, Seen
-from node.quorum.doors import Listener, accept_each
+from node.quorum.doors import Listener
 from node.quorum.errors import QuorumError
 from node.quorum.plan import Plan
 from node.quorum.teams import Teams
@@ -167,7 +167,7 @@ class QuorumService:
 
     def _plan(self, proposal: Proposal, free: dict[bytes, Seen], offer: Offer) -> Plan:
         names = [self._net.me if a == offer.node.account else free[a].peer for a in proposal.accounts]
-        return Plan(offer.network, proposal, tuple(base58.b58decode(name) for name in names), offer.steps)
+        return Plan(offer.network, proposal, tuple(peer_of(name) for name in names), offer.steps)
 
     def _propose(self, plan: Plan) -> None:
         with self._seats.proposing() as free:
@@ -195,7 +195,7 @@ class QuorumService:
         known = self.census.all()
         for account, peer in zip(plan.proposal.accounts, plan.peers, strict=True):
             name = self._net.me if account == self.teams.me else known[account].peer if account in known else ""
-            if base58.b58encode(peer).decode() != name:
+            if peer_text(peer) != name:
                 return Refusal.OTHER_QUORUM, f"0x{account.hex()} is reached elsewhere"
         broken = refusals(plan.proposal, self._facts(offer))
         return (Refusal.OTHER_QUORUM, "; ".join(str(one) for one in broken)) if broken else None

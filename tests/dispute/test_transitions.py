@@ -10,10 +10,9 @@ import pytest
 
 from bench import arena as arenas
 from bench.arena import MICRO
-from bench.outer_attacks import flipped, outer_attacks
+from bench.outer_attacks import apart_from_indices, flipped, outer_attacks
 from consensus.dispute.game import Stage, program_of
 from consensus.model.init import init_weights
-from consensus.program.ops import DType
 from consensus.program.outer import outer_program
 from consensus.training.outer import GlobalState
 from consensus.training.resize import Change
@@ -38,9 +37,7 @@ def test_every_lie_about_a_transition_loses(config: arenas.ModelConfig, change: 
         own = len(outer_program(config, FINALS).ops)
         attacks = [attack for attack in outer_attacks(field, draw)][::4]
         story = field.story(1)
-        # A wrong index may point nowhere, and then a liar has no numbers to go on with: values alone are lied about.
-        values = [op for op in range(own, len(program.ops)) if program.ops[op].dtype is DType.FLOAT32]
-        attacks += [flipped(story, program, op, draw) for op in draw.sample(values, k=min(4, len(values)))]
+        attacks += [flipped(story, program, op, draw) for op in draw.sample(apart_from_indices(program, own), k=4)]
         attacks.append(flipped(story, program, program.outputs["weights/embed"], draw))
         won = []
         for attack in attacks:

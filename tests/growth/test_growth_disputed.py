@@ -10,7 +10,7 @@ import pytest
 
 from bench import arena as arenas
 from bench.arena import MICRO
-from bench.outer_attacks import another_state, flipped, outer_attacks
+from bench.outer_attacks import another_state, apart_from_indices, flipped, outer_attacks
 from consensus.dispute.game import Stage, program_of
 from consensus.errors import ProgramError
 from consensus.model.init import init_weights
@@ -38,7 +38,7 @@ def test_every_lie_about_a_change_of_depth_loses(growth: Growth, tmp_path: Path)
         attacks = [attack for attack in outer_attacks(field, draw)][::8]
         names = ["weights/position", "velocity/layer000.mlp_in"]
         if growth.added > 0:
-            attacks += [flipped(story, program, op, draw) for op in draw.sample(range(own, len(program.ops)), k=4)]
+            attacks += [flipped(story, program, op, draw) for op in draw.sample(apart_from_indices(program, own), k=4)]
             names += ["weights/layer001.attn_in", "weights/layer001.mlp_out", "velocity/layer001.attn_out"]
         attacks += [another_state(story, name) for name in names]
         won = []

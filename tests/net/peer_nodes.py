@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eth_account import Account
-
+from bench.accounts import NumberedAccount as Signer
 from economics.constants import MIN_STAKE
 from node.net.client import Network
 from node.net.settings import NetSettings, StakeSource
@@ -17,23 +16,6 @@ from node.net.settings import NetSettings, StakeSource
 T = TypeVar("T")
 NETWORK = "ab" * 32
 OTHER_NETWORK = "cd" * 32
-
-
-class Signer:
-    """An account whose private key is the number."""
-
-    def __init__(self, number: int) -> None:
-        self._account = Account.from_key(number.to_bytes(32, "big"))
-
-    @property
-    def address(self) -> str:
-        """Checksummed."""
-        return str(self._account.address)
-
-    def sign_typed(self, full_message: dict[str, Any]) -> tuple[int, int, int]:
-        """(v, r, s)."""
-        signed = self._account.sign_typed_data(full_message=full_message)
-        return signed.v, signed.r, signed.s
 
 
 def stake_file(folder: Path, *staked: int) -> Path:

@@ -15,7 +15,8 @@ import pytest
 import trio
 
 from node.net.client import Network
-from node.net.identity import peer_bytes, peer_text, sign_binding
+from node.net.hotkey import peer_text
+from node.net.identity import peer_bytes, sign_binding
 from node.net.wire.common_pb2 import Versions
 from node.net.wire.gossip_pb2 import Envelope, Heartbeat
 from node.net.wire.hello_pb2 import Contact, Hello

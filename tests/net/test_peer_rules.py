@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from node.net.book import FIRST_PAUSE, LONGEST_PAUSE, Book, plain_address, split_address
 from node.net.errors import IdentityError, NetworkError
 from node.net.handshake import refuse_versions
-from node.net.identity import check_binding, hot_key, peer_bytes, peer_text, sign_binding
+from node.net.hotkey import peer_text
+from node.net.identity import check_binding, hot_key, peer_bytes, sign_binding
 from node.net.limits import BAN_SECONDS, BINDING_SECONDS_MAX, BOOK_MAX, LEDGER_MAX, SCORE_BAN, SCORE_HALF_LIFE
 from node.net.plain import RULES, signed
 from node.net.score import Ledger, Offence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -10,31 +9,12 @@ import pytest
 from node.inference.model import Model
 from node.inference.paid.journal import Record
 from node.inference.paid.messages import Asked
-from node.inference.paid.seam import Draw, Piece
 from node.inference.paid.verify import verify_with
 from node.inference.service import InferenceService
 from tests.payment.conftest import TERMS, Market
+from tests.payment.trials import Lying
 
 TOKENS = 24
-
-
-class Lying:
-    """The service, but token 9 of every answer is another one; generations pass everything else on."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def answer(self, prompt: Sequence[int], draw: Draw, max_tokens: int) -> Any:
-        return Lying(self._inner.answer(prompt, draw, max_tokens))
-
-    async def __aiter__(self) -> AsyncIterator[Piece]:
-        index = 0
-        async for piece in self._inner:
-            yield Piece((piece.id + 1) % 256, "?") if index == 9 else piece
-            index += 1
 
 
 def answered(market: Market, answerer: Any, temperature: int) -> Record:
@@ -60,7 +40,7 @@ def test_a_paid_answer_of_the_model_is_recomputed(
 
 
 def test_wrong_inference_is_found_by_recomputing(market: Market, service: InferenceService, model: Model) -> None:
-    record = answered(market, Lying(service), 700)
+    record = answered(market, Lying(service, 9), 700)
     verdict = verify_with(model, record)
     assert verdict.matches is False
     assert "token 9" in verdict.words

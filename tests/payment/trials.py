@@ -36,21 +36,21 @@ STAKE = neuro(1000)
 
 
 class Lying:
-    """A service whose token WRONG is another one in every answer; everything else is passed on."""
+    """A service whose token `wrong` is another one in every answer; everything else is passed on."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    def __init__(self, inner: Any, wrong: int = WRONG) -> None:
+        self._inner, self._wrong = inner, wrong
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     def answer(self, prompt: Sequence[int], draw: Draw, max_tokens: int) -> Any:
-        return Lying(self._inner.answer(prompt, draw, max_tokens))
+        return Lying(self._inner.answer(prompt, draw, max_tokens), self._wrong)
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
         index = 0
         async for piece in self._inner:
-            yield Piece((piece.id + 1) % 256, "?") if index == WRONG else piece
+            yield Piece((piece.id + 1) % 256, "?") if index == self._wrong else piece
             index += 1
 
 

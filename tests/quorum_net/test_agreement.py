@@ -7,14 +7,12 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.accounts import NumberedAccount
 from consensus.model.config import PRESETS
 from consensus.quorum.parts import Span
 from consensus.quorum.proposal import Proposal, Seat
@@ -27,31 +25,16 @@ from node.quorum.consent import Consents
 from node.quorum.errors import ConsentError, QuorumError, RefusedError
 from node.quorum.plan import Plan, PlanError
 
-KEYS: list[LocalAccount] = [Account.from_key(bytes([n]) * 32) for n in range(1, 6)]
+KEYS = [NumberedAccount(n) for n in range(1, 6)]
 REGISTRY = "0x" + bytes(range(20)).hex()
 
 
-class Key:
-    """What signs."""
-
-    def __init__(self, account: LocalAccount) -> None:
-        self.account = account
-
-    @property
-    def address(self) -> str:
-        return str(self.account.address)
-
-    def sign_typed(self, full_message: dict[str, Any]) -> tuple[int, int, int]:
-        signed = self.account.sign_typed_data(full_message=full_message)
-        return signed.v, signed.r, signed.s
+def address(key: NumberedAccount) -> bytes:
+    return key.account
 
 
-def address(key: LocalAccount) -> bytes:
-    return bytes.fromhex(key.address[2:])
-
-
-def consents(key: LocalAccount, chain: int = 31337) -> Consents:
-    return Consents(Key(key), chain, REGISTRY)
+def consents(key: NumberedAccount, chain: int = 31337) -> Consents:
+    return Consents(key, chain, REGISTRY)
 
 
 PEERS = [bytes([18, 32, n]) * 5 for n in range(5)]

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from bench.quorum_node import Key, alone
+from bench.accounts import NumberedAccount
+from bench.quorum_node import alone
 from consensus.model.config import PRESETS
 from economics.constants import MIN_STAKE
 
@@ -62,7 +63,7 @@ class Node:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    stakes = {Key(number).address: int(MIN_STAKE) for number in range(1, 10)}
+    stakes = {NumberedAccount(number).address: int(MIN_STAKE) for number in range(1, 10)}
     (tmp_path / "stakes.json").write_text(json.dumps(stakes))
     return tmp_path
 

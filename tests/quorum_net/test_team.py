@@ -23,10 +23,11 @@ from consensus.quorum.proposal import Proposal, Seat
 from consensus.training.step import Trainer, TrainState
 from economics.cohort import segment_length
 from node.errors import PeerError
+from node.net.accepting import accept_each
 from node.net.hotkey import peer_text
 from node.quorum import assembly, team
 from node.quorum.assembly import AssemblyError
-from node.quorum.doors import Doors, accept_each
+from node.quorum.doors import Doors
 from node.quorum.errors import QuorumError
 from node.quorum.pipeline.errors import PipelineError
 from node.quorum.pipeline.link import Timeouts

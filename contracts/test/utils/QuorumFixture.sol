@@ -165,4 +165,8 @@ abstract contract QuorumFixture is Fixture {
         vm.assertEq(_lockedOf(bob), b, "bob's lock");
         vm.assertEq(_lockedOf(carol), c, "carol's lock");
     }
+
+    function _wrongState(IQuorums.State state) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IQuorums.WrongClaimState.selector, state);
+    }
 }
