@@ -45,7 +45,7 @@ def test_an_answer_as_json(served: str, ponw: Ponw) -> None:
 def test_verify_recomputes_with_the_model_of_this_home(
     market: Market, service: InferenceService, ponw: Ponw, honest: bool
 ) -> None:
-    with market.local_server(answerer=service if honest else Lying(service)) as uri:
+    with market.local_server(answerer=service if honest else Lying(service, 9)) as uri:
         words = ("--server", uri, "--max-tokens", "12", *CUT, "--max-fee", FEE, "--verify", "--yes")
         shown = ponw("infer", "It was the best of times", *words)
         assert shown.returncode == (0 if honest else ExitCode.PEER), shown.stderr

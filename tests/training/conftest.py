@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from consensus.arithmetic import choose_engine
 from consensus.commitments.claim import Claim, ClaimKind
 from consensus.model.config import PRESETS
 from economics.networks import DEVNET
-from economics.units import neuro
+from economics.units import Seconds, neuro
 from node import config
 from node.chain.contracts import Contracts
 from node.chain.deploy import deploy
@@ -33,6 +33,8 @@ from tests.conftest import Network
 if TYPE_CHECKING:
     from node.chain.devnet import Running
 
+PATIENT = replace(DEVNET, train_time=Seconds(60), window=Seconds(60))
+"""The chain's clock also runs by itself: a busy machine must get its work done between two jumps of the tests."""
 STEPS = 6
 STAKE = neuro(500)
 
@@ -116,15 +118,15 @@ class World:
 
     def close_training(self) -> None:
         """Move the chain past the claim deadline."""
-        self.network.advance(DEVNET.train_time + 1)
+        self.network.advance(PATIENT.train_time + 1)
 
     def close_window(self) -> None:
         """Move the chain past the end of a window."""
-        self.network.advance(DEVNET.window + 1)
+        self.network.advance(PATIENT.window + 1)
 
     def pass_response(self) -> None:
         """Move the chain past the deadline of an answer."""
-        self.network.advance(DEVNET.response + 1)
+        self.network.advance(PATIENT.response + 1)
 
     def finish_round(self) -> RoundView:
         """From claims posted to the round's end, with everything honest."""
@@ -185,7 +187,7 @@ def trained(anvil: Running, shop: Workshop) -> Network:
 
     accounts, genesis = dev_accounts(6), shop.genesis()
     client = ChainClient(RetryingProvider(anvil.rpc_url, 20), accounts[0])
-    return Network(anvil, deploy(client, DEVNET, genesis, client.address), genesis, accounts)
+    return Network(anvil, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from consensus.program.step import step_program
 from economics.constants import CLAIM_BOND
-from economics.networks import DEVNET
 from node import config
 from node.chain.types import ClaimState
 from node.cli.app import app
@@ -20,7 +19,7 @@ from node.config import Settings
 from node.demo.liar import LIE_OUTPUT, LyingWorkshop, lying
 from node.errors import ConfigError
 from node.training.loop import RoundLoop
-from tests.training.conftest import STAKE, World
+from tests.training.conftest import PATIENT, STAKE, World
 
 HONEST, LIAR = 1, 2
 
@@ -121,7 +120,7 @@ def test_what_the_operator_sees_of_a_dispute(world: World) -> None:
 def test_a_liar_that_serves_nothing_is_found_through_its_own_trace(world: World) -> None:
     started(world, every=5, public_uri="http://127.0.0.1:9")
     world.tick()
-    world.network.advance(DEVNET.window // 2 + 1)
+    world.network.advance(PATIENT.window // 2 + 1)
     view = world.until(lambda view: any(claim.challenges for claim in view.trains))
     (claim,) = (claim for claim in view.trains if claim.challenges)
     assert len(claim.challenges) == 1

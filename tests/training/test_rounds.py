@@ -8,14 +8,13 @@ from consensus.commitments.claim import ClaimKind
 from consensus.commitments.trace import StepLeaf, Trace
 from consensus.training.step import TrainState
 from economics.constants import CHALLENGE_BOND, CLAIM_BOND
-from economics.networks import DEVNET
 from node.chain.types import ClaimState, Phase
 from node.errors import FundsError, RpcError
 from node.storage.tables import ClaimState as Recorded
 from node.training.errors import OtherProgramError, OuterMismatchError
 from node.training.loop import RoundLoop
 from node.training.work import Task, Workshop
-from tests.training.conftest import STAKE, STEPS, World
+from tests.training.conftest import PATIENT, STAKE, STEPS, World
 
 pytestmark = pytest.mark.process
 
@@ -270,7 +269,7 @@ def test_a_final_claim_whose_update_is_withheld_costs_a_round_and_not_the_networ
     assert len(view.finals) == 2
     world.tick()
     assert world.view.outer is None
-    world.network.advance(DEVNET.train_time + 1)
+    world.network.advance(PATIENT.train_time + 1)
     world.until(lambda view: view.number == 2 and len(view.trains) == 1)
     assert world.view.info.start_root == root
 
