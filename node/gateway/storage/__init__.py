@@ -1,0 +1,1 @@
+"""The gateway's tables and what is done with them, on SQLite and on PostgreSQL."""
