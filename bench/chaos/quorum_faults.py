@@ -182,9 +182,7 @@ def slow_member_replaced(folder: Path) -> Report:
         with slowed(members[-1], 0.002, 0.08):
             left = [node for node in fleet.nodes if node is not members[-1]]
             recovery, new = successor(left, old, since, limit)
-        why = [
-            line["failed"] for node in members for line in node.said if line.get("quorum") == old and "failed" in line
-        ]
+        ends = [line for node in members for line in node.said if line.get("quorum") == old and "failed" in line]
         replaced = members[-1] not in fleet.members(new)
         found = agreed(fleet) | {"replaced": replaced, "for_slowness": any("its tier" in one["failed"] for one in ends)}
         return verdict(recovery, limit, found, slow_for_s=wait)
