@@ -213,6 +213,7 @@ class Node:
             plan = self.service.teams.plan
             made = None if plan is None else self.service.teams.of_plan(plan, self)
             if made is not None:
+                _say({"formed": made.plan.id.hex(), "seat": made.place.at, "members": len(made.plan.peers)})
                 return made
             time.sleep(LOOK_SECONDS)  # a loop's pace
 

@@ -10,13 +10,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.chaos import chain_faults, dht_faults, network_faults, quorum_faults
+from bench.chaos import chain_faults, dht_faults, network_faults, quorum_faults, sync_faults
 from bench.chaos.fleet import HangError
 from bench.netlab import LabError
 from node.logs import configure
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "chaos.json"
-CASES = {**quorum_faults.CASES, **network_faults.CASES, **dht_faults.CASES, **chain_faults.CASES}
+CASES = {
+    **quorum_faults.CASES,
+    **sync_faults.CASES,
+    **network_faults.CASES,
+    **dht_faults.CASES,
+    **chain_faults.CASES,
+}
 
 
 def main() -> int:

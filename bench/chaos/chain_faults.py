@@ -30,11 +30,11 @@ from node.training.snapshot import read_snapshot
 from node.training.work import Task, Workshop
 
 DOWN_SECONDS: Final = 60.0
-STEPS: Final = 200
+STEPS: Final = 60
 LIMIT: Final = 60.0
 """Seconds from the endpoint's return until every claim stands: a request may hang for `rpc_timeout` (20 s) and be
 begun anew within as much, then two of the loop's looks follow."""
-PATIENCE: Final = 180.0
+PATIENCE: Final = 400.0
 TIMES: Final = replace(DEVNET, train_time=Seconds(3_600), window=Seconds(3_600), thaw=Seconds(36_000))
 """No phase ends by itself: the case moves the chain's clock."""
 
@@ -155,7 +155,7 @@ def endpoint_down(folder: Path, cut: Callable[[Proxy], None], ready: Callable[[W
 
 def training(world: World, _: Proxy) -> bool:
     """Both nodes are in the middle of their round."""
-    return all(steps_of(node) >= 20 for node in world.nodes)
+    return all(steps_of(node) >= 10 for node in world.nodes)
 
 
 def posting(world: World, proxy: Proxy) -> bool:

@@ -66,6 +66,8 @@ BINDING_SECONDS_MAX: Final = 400 * 86400
 STAKE_FRESH_SECONDS: Final = 60
 STAKE_STALE_SECONDS: Final = 900
 """While the chain's endpoint is down, a known stake counts this long."""
+STAKE_RETRY_SECONDS: Final = 5
+"""After a failure nobody asks the endpoint for so long."""
 STAKES_MAX: Final = 4096
 
 CONTROL_FRAME_BYTES: Final = 1 << 20
