@@ -14,6 +14,10 @@ CONTACTS_MAX: Final = 16
 """Peers named in one hello."""
 BOOK_MAX: Final = 512
 """Peers whose addresses are remembered."""
+REMEMBERED_MAX: Final = 64
+"""Peers that a node knows again after it was started anew."""
+REMEMBERED_SECONDS: Final = 2.0
+"""Between two looks at whether there is something to save of them."""
 MEMBERS_MAX: Final = 256
 """Peers connected and admitted at one time."""
 WANTED_MEMBERS: Final = 16
@@ -66,6 +70,8 @@ BINDING_SECONDS_MAX: Final = 400 * 86400
 STAKE_FRESH_SECONDS: Final = 60
 STAKE_STALE_SECONDS: Final = 900
 """While the chain's endpoint is down, a known stake counts this long."""
+STAKE_RETRY_SECONDS: Final = 5
+"""After a failure nobody asks the endpoint for so long."""
 STAKES_MAX: Final = 4096
 
 CONTROL_FRAME_BYTES: Final = 1 << 20

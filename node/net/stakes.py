@@ -14,7 +14,7 @@ from eth_utils.abi import function_signature_to_4byte_selector
 
 from node.errors import PonwError, RpcError
 from node.logs import redact_url
-from node.net.limits import STAKE_FRESH_SECONDS, STAKE_STALE_SECONDS, STAKES_MAX
+from node.net.limits import STAKE_FRESH_SECONDS, STAKE_RETRY_SECONDS, STAKE_STALE_SECONDS, STAKES_MAX
 from node.paths import read_bounded
 
 _ACCOUNT_OF = function_signature_to_4byte_selector("accountOf(address)").hex()
@@ -89,13 +89,15 @@ class NoStakes:
 
 
 class Stakes:
-    """A reader with a memory. While it fails, what was known counts for STAKE_STALE_SECONDS, then as nothing."""
+    """A reader with a memory. While it fails, what was known counts for STAKE_STALE_SECONDS, then as nothing; and it is
+    asked once in STAKE_RETRY_SECONDS only, because an endpoint that is silent would hold every announcement up."""
 
     def __init__(self, reader: StakeReader, minimum: int, clock: Callable[[], float] = trio.current_time) -> None:
         self.minimum = minimum
         self._reader, self._clock = reader, clock
         self._known: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._threads = trio.CapacityLimiter(4)
+        self._threads, self._turns = trio.CapacityLimiter(4), trio.CapacityLimiter(4)
+        self._failed, self._asking, self._failed_at = False, False, 0.0
 
     async def of(self, account: str) -> int:
         """Active stake in wei; 0 for no account, and for one whose stake cannot be known."""
@@ -105,15 +107,30 @@ class Stakes:
         at, wei = self._known.get(account, (float("-inf"), 0))
         if now - at < STAKE_FRESH_SECONDS:
             return wei
-        try:
-            found = await trio.to_thread.run_sync(self._reader.stake_of, account, limiter=self._threads)
-        except PonwError:
+        found = await self._read(account)
+        if found is None:
             return wei if now - at < STAKE_STALE_SECONDS else 0
         self._known[account] = (now, found)
         self._known.move_to_end(account)
         while len(self._known) > STAKES_MAX:
             self._known.popitem(last=False)
         return found
+
+    async def _read(self, account: str) -> int | None:
+        """None where it cannot be known now. While the endpoint is down, one caller at a time asks; no other waits."""
+        async with self._turns:
+            if self._failed and (self._asking or self._clock() - self._failed_at < STAKE_RETRY_SECONDS):
+                return None
+            self._asking = True
+            try:
+                found = await trio.to_thread.run_sync(self._reader.stake_of, account, limiter=self._threads)
+            except PonwError:
+                self._failed, self._failed_at = True, self._clock()
+                return None
+            finally:
+                self._asking = False
+            self._failed = False
+            return found
 
     async def may_write(self, account: str) -> bool:
         """Whether the account's stake reaches the minimum."""

@@ -35,6 +35,7 @@ class Doors:
     def __init__(self, listener: Listener, clock: Callable[[], float] = time.monotonic) -> None:
         self._listener, self._clock = listener, clock
         self._waiting: dict[str, deque[socket.socket]] = {}
+        self._is_shut = False
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="quorum-doors", daemon=True)
@@ -73,11 +74,28 @@ class Doors:
                 return stream
             stream.close()
 
+    def shut(self) -> None:
+        """Close what waits, and at once what comes: this node is in no quorum, and nobody is to wait for it."""
+        with self._changed:
+            self._is_shut = True
+            for waiting in self._waiting.values():
+                for stream in waiting:
+                    stream.close()
+            self._waiting.clear()
+
+    def open(self) -> None:
+        """Let everyone in, as at the beginning: a quorum starts, or may soon."""
+        with self._changed:
+            self._is_shut = False
+
     def _run(self) -> None:
         accept_each(self._listener, self._closing, self._keep)
 
     def _keep(self, peer: str, stream: socket.socket) -> None:
         with self._changed:
+            if self._is_shut:
+                stream.close()
+                return
             if peer not in self._waiting and len(self._waiting) >= PEERS_MAX:
                 self._forget()
             waiting = self._waiting.setdefault(peer, deque())

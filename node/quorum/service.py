@@ -173,6 +173,7 @@ class QuorumService:
         with self._seats.proposing() as free:
             if not free:
                 return
+            self.teams.expecting()
             try:
                 consents = agreement.propose(plan, self.teams.me, self._net, self._signer)
             except QuorumError as error:
@@ -198,7 +199,10 @@ class QuorumService:
             if peer_text(peer) != name:
                 return Refusal.OTHER_QUORUM, f"0x{account.hex()} is reached elsewhere"
         broken = refusals(plan.proposal, self._facts(offer))
-        return (Refusal.OTHER_QUORUM, "; ".join(str(one) for one in broken)) if broken else None
+        if broken:
+            return Refusal.OTHER_QUORUM, "; ".join(str(one) for one in broken)
+        self.teams.expecting()
+        return None
 
     def _facts(self, offer: Offer) -> Facts:
         known = self.census.all()

@@ -46,6 +46,14 @@ class Teams:
     _team: Team | None = None
     _before: Team | None = None
 
+    def __post_init__(self) -> None:
+        # A node that was started again knows nothing of the quorum that it was in: its neighbours learn it at once.
+        self.around.doors.shut()
+
+    def expecting(self) -> None:
+        """A quorum may start soon, at its neighbours sooner than here: let them in."""
+        self.around.doors.open()
+
     @property
     def plan(self) -> Plan | None:
         """The quorum that this node is bound to."""
@@ -54,6 +62,7 @@ class Teams:
 
     def started(self, plan: Plan, consents: tuple[bytes, ...]) -> None:
         """All have consented: rounds that open within its time are its."""
+        self.expecting()
         with self._lock:
             self._plan = plan
         log.info("in a quorum", quorum=plan.id.hex()[:16], members=len(plan.peers), consents=len(consents))
@@ -89,6 +98,7 @@ class Teams:
         with self._lock:
             plan, self._plan = self._plan, None
         if plan is not None:
+            self.around.doors.shut()
             log.warning("left the quorum", quorum=plan.id.hex()[:16], reason=why)
             self.ended(plan, why)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import trio
 
 from economics.constants import MIN_STAKE
 from node.errors import RpcError
-from node.net.limits import STAKE_FRESH_SECONDS, STAKE_STALE_SECONDS
+from node.net.limits import STAKE_FRESH_SECONDS, STAKE_RETRY_SECONDS, STAKE_STALE_SECONDS
 from node.net.stakes import ChainStakes, FileStakes, Stakes
 
 if TYPE_CHECKING:
@@ -78,7 +79,45 @@ def test_known_stake_is_remembered_then_forgotten() -> None:
         assert reader.calls == 2
         now[0] = STAKE_STALE_SECONDS + 1
         assert not await stakes.may_write(ACCOUNT)
-        reader.fails = False
+        reader.fails, now[0] = False, now[0] + STAKE_RETRY_SECONDS
         assert await stakes.may_write(ACCOUNT)
+
+    trio.run(play)
+
+
+class Silent:
+    """A reader whose endpoint gives no answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.calls, self.asked, self.answer = 0, threading.Semaphore(0), threading.Semaphore(0)
+
+    def stake_of(self, account: str) -> int:
+        self.calls += 1
+        self.asked.release()
+        assert self.answer.acquire(timeout=30)
+        raise RpcError("no answer")
+
+
+def test_one_asks_a_silent_endpoint_and_nobody_else_waits() -> None:
+    reader, now = Silent(), [0.0]
+
+    async def play() -> None:
+        stakes = Stakes(reader, 100, lambda: now[0])
+        async with trio.open_nursery() as nursery:
+            for account in range(8):  # four ask at once; those behind them learn that it is down
+                nursery.start_soon(stakes.of, f"0x{account:040x}")
+            for _ in range(4):
+                await trio.to_thread.run_sync(reader.asked.acquire)
+            reader.answer.release(4)
+        assert reader.calls == 4
+        assert await stakes.of(ACCOUNT) == 0  # at once
+        now[0] += STAKE_RETRY_SECONDS + 1
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stakes.of, ACCOUNT)
+            await trio.to_thread.run_sync(reader.asked.acquire)
+            for account in range(8):
+                assert await stakes.of(f"0x{account:040x}") == 0  # while one asks
+            reader.answer.release()
+        assert reader.calls == 5
 
     trio.run(play)

@@ -223,3 +223,24 @@ def test_doors_keep_the_newest_streams_of_a_peer() -> None:
     for ours, theirs in pairs:
         ours.close()
         theirs.close()
+
+
+def test_nobody_waits_at_the_doors_of_a_node_in_no_quorum() -> None:
+    incoming = Incoming()
+    pairs = [socket.socketpair() for _ in range(4)]
+    with Doors(incoming) as doors:
+        for name, (_, theirs) in zip("ab", pairs, strict=False):
+            incoming.queue.put((name, theirs))
+        pairs[1][0].sendall(b"now!")
+        doors.take("b", b"now!", 5).close()  # so the first one has been kept too
+        doors.shut()
+        assert pairs[0][0].recv(1) == b""
+        incoming.queue.put(("a", pairs[2][1]))
+        assert pairs[2][0].recv(1) == b""
+        doors.open()
+        incoming.queue.put(("a", pairs[3][1]))
+        pairs[3][0].sendall(b"now!")
+        doors.take("a", b"now!", 5).close()
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
