@@ -207,7 +207,10 @@ def main() -> int:
         for done in as_completed(waiting):
             case = waiting[done]
             runs[case] = done.result()
-            print(f"{case.attackers} of {case.cohort.workers} {case.rule} {case.attack or 'clean'}: {runs[case]:.4f}")
+            print(
+                f"{case.attackers} of {case.cohort.workers} {case.rule} {case.attack or 'clean'}: {runs[case]:.4f}",
+                flush=True,
+            )
     rows = judged(runs)
     results = {
         "model": options.model,
