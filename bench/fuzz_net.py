@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -43,13 +44,28 @@ def attack(place: World, target: Target, count: int, seed: int) -> dict[str, Any
     return asdict(outcome) | {"served_during": during, "grown_mb": grown, "up": place.up()}
 
 
-def judged(rows: list[dict[str, Any]], place: World, growth: dict[str, int], count: int) -> list[str]:
+def of_members(count: int) -> list[dict[str, Any]]:
+    """What only a quorum's own members can send, in a process of its own."""
+    command = [sys.executable, "-m", "bench.fuzz.local", "--count", str(count)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    rows: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
+    print("\n".join(map(json.dumps, rows)), flush=True)
+    return rows
+
+
+def judged(
+    rows: list[dict[str, Any]], members: list[dict[str, Any]], place: World, growth: dict[str, int], count: int
+) -> list[str]:
     """What went wrong, in words."""
     wrong = [f"{row['target']}: a process ended" for row in rows if not row["up"]]
     wrong += [f"{row['target']}: {row['sent']} messages" for row in rows if row["sent"] < count]
     bans = {target.name for target in TARGETS if target.bans}
     wrong += [f"{row['target']}: nobody banned" for row in rows if row["target"] in bans and row["scores"][-1] != -100]
     wrong += [f"{name} grew by {size / 1e6:.0f} MB" for name, size in growth.items() if size > GROWTH_BYTES]
+    wrong += [f"{row['target']}: nothing blamed" for row in members if not row["blamed"]]
+    wrong += [
+        f"{row['target']}: grew {row['grown_mb']:.0f} MB" for row in members if row["grown_mb"] * 1e6 > GROWTH_BYTES
+    ]
     return wrong + [f"the honest peer: {failure}" for failure in place.friend.failures]
 
 
@@ -64,6 +80,7 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     results: dict[str, Any] = {}
     began = time.monotonic()
+    members = [] if options.only else of_members(options.count)
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder, world(Path(folder)) as place:
         for target in targets:
             attack(place, target, min(WARM_UP, options.count), options.seed + 1)
@@ -72,23 +89,29 @@ def main() -> int:
             row = attack(place, target, options.count, options.seed)
             rows.append(row)
             print(json.dumps(row), flush=True)
-            results = _written(rows, place, start, options.count, began)
+            results = _written(rows, members, place, start, options.count, began)
     print(json.dumps({key: value for key, value in results.items() if key != "targets"}, indent=2))
     return 1 if results["failures"] else 0
 
 
 def _written(
-    rows: list[dict[str, Any]], place: World, start: dict[str, int], count: int, began: float
+    rows: list[dict[str, Any]],
+    members: list[dict[str, Any]],
+    place: World,
+    start: dict[str, int],
+    count: int,
+    began: float,
 ) -> dict[str, Any]:
     """The results so far, also on disk."""
     growth = {name: size - start[name] for name, size in place.memory().items()}
     results = {
         "count": count,
         "targets": rows,
+        "members": members,
         "rss_mb_before": {name: size / 1e6 for name, size in start.items()},
         "grown_mb": {name: size / 1e6 for name, size in growth.items()},
         "honest": {"served": place.friend.served, "slowest_s": round(place.friend.slowest, 2)},
-        "failures": judged(rows, place, growth, count),
+        "failures": judged(rows, members, place, growth, count),
         "seconds": round(time.monotonic() - began),
         "load": os.getloadavg()[0],
     }

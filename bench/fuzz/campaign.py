@@ -22,8 +22,10 @@ from node.net.link import Control
 from node.net.wire.common_pb2 import Refusal
 
 PARALLEL: Final = 3
-KEY_MESSAGES: Final = 100
-"""Messages of a key that nobody bans."""
+KEY_STREAMS: Final = 100
+"""Streams of a key that nobody bans."""
+FIRST_MESSAGES: Final = 100
+"""Messages of the first key where nobody bans it."""
 STREAM_MESSAGES: Final = 25
 """Messages on one stream, where a stream takes many."""
 SEND_SECONDS: Final = 10.0
@@ -93,8 +95,9 @@ class Campaign:
         junk = Junk(int.from_bytes(seed[:8]))
         self.outcome.keys += 1
         async with sender(self._address, seed, NETWORK) as hostile:
-            for _ in range(KEY_MESSAGES // STREAM_MESSAGES if self._target.stays else KEY_MESSAGES):
-                if self.outcome.sent >= self._count or not await self._admitted(hostile, ACCOUNTS[number % 16]):
+            for _ in range(KEY_STREAMS):
+                enough = self.outcome.sent >= (self._count if number else FIRST_MESSAGES)
+                if enough or not await self._admitted(hostile, ACCOUNTS[number % 16]):
                     break
                 # Whatever the library makes of being cut off is what a sender of junk came for.
                 with trio.move_on_after(SEND_SECONDS), contextlib.suppress(Exception):

@@ -42,7 +42,10 @@ def agree(
     common = {0, *offered}
     patience = timeout * len(place.stages)
     if left is not None:
-        common &= set(_hear(place, terms, left, place.at - 1, patience))
+        theirs = set(_hear(place, terms, left, place.at - 1, patience))
+        if 0 not in theirs:
+            raise left.broken(FrameError(f"{left.peer} cannot go on from the round's start."))
+        common &= theirs
     if right is None:
         chosen = max(common)
     else:

@@ -80,7 +80,9 @@ class Link:
 
     def broken(self, error: PipelineError) -> PipelineError:
         """The same error, noted as the neighbour's: what it sent was read, and breaks the protocol."""
-        self._fail(error)
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
         return error
 
     def send(self, frame: PipelineFrame, tensor: Tensor | None = None) -> None:
