@@ -26,7 +26,7 @@ from bench.fuzz.world import World, world
 RESULTS = Path(__file__).parent / "results" / "fuzz-net.json"
 GROWTH_BYTES: Final = 96 << 20
 """What each of the two processes may grow by over all targets, from a node that has met one round of junk of each."""
-WARM_UP: Final = 200
+WARM_UP: Final = 100
 """Messages a target before the first look at memory: imports, pools and caches fill once."""
 
 

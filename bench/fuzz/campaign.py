@@ -24,8 +24,10 @@ from node.net.wire.common_pb2 import Refusal
 PARALLEL: Final = 3
 KEY_STREAMS: Final = 100
 """Streams of a key that nobody bans."""
-FIRST_MESSAGES: Final = 100
-"""Messages of the first key where nobody bans it."""
+MISSES_MAX: Final = 5
+"""Attempts to be let in again; closing the connection that was cut off may still take the next one with it."""
+FIRST_MESSAGES: Final = 400
+"""Messages of the first key at most: of what is under way when a stream is cut off, only the first counts."""
 STREAM_MESSAGES: Final = 25
 """Messages on one stream, where a stream takes many."""
 SEND_SECONDS: Final = 10.0
@@ -95,10 +97,15 @@ class Campaign:
         junk = Junk(int.from_bytes(seed[:8]))
         self.outcome.keys += 1
         async with sender(self._address, seed, NETWORK) as hostile:
+            misses = 0
             for _ in range(KEY_STREAMS):
-                enough = self.outcome.sent >= (self._count if number else FIRST_MESSAGES)
-                if enough or not await self._admitted(hostile, ACCOUNTS[number % 16]):
+                if self.outcome.sent >= (self._count if number or not self._target.bans else FIRST_MESSAGES):
                     break
+                if not await self._admitted(hostile, ACCOUNTS[number % 16]):
+                    misses += 1
+                    if hostile.banned or misses > MISSES_MAX:
+                        break
+                    continue
                 # Whatever the library makes of being cut off is what a sender of junk came for.
                 with trio.move_on_after(SEND_SECONDS), contextlib.suppress(Exception):
                     await self._send(hostile, junk, go_on)

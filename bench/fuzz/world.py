@@ -90,6 +90,7 @@ class World:
     net_pid: int
     control: Control
     friend: Friend
+    words: Path
     _started: float
 
     def up(self) -> bool:
@@ -99,7 +100,9 @@ class World:
         return bool(psutil.Process(self.net_pid).create_time() == self._started)
 
     def memory(self) -> dict[str, int]:
-        """Resident bytes of the node and of its peer process."""
+        """Resident bytes of the node and of its peer process; raises RuntimeError with its last words where one ended."""
+        if not self.up():
+            raise RuntimeError("a process ended: " + self.words.read_text(errors="replace")[-3000:])
         pids = {"node": self.process.pid, "peer_process": self.net_pid}
         return {name: int(psutil.Process(pid).memory_info().rss) for name, pid in pids.items()}
 
@@ -128,7 +131,9 @@ def world(folder: Path) -> Iterator[World]:
             friend = Friend(network, said["peer"], bytes.fromhex(said["root"]), key)
             control = Control(control_socket(folder / "n"))
             started = psutil.Process(said["pid"]).create_time()
-            yield World(process, said["address"], said["pid"], control, friend, started)
+            yield World(
+                process, said["address"], said["pid"], control, friend, folder / "n" / "net" / "process.log", started
+            )
     finally:
         process.stdin.close()
         try:

@@ -178,11 +178,17 @@ class GuardedHost(BasicHost):
         await stream.close()
 
     async def _identify_peer(self, peer_id: ID, *, reason: str) -> None:
-        """Ask a peer for what it serves; the library's own reads the answer without a bound."""
+        """Ask a peer for what it serves; the library's own reads the answer without a bound.
+
+        It is run as a system task of trio's: an error that escaped would end the process.
+        """
         del reason
+        await contained(self._ask_identify, peer_id)
+
+    async def _ask_identify(self, peer_id: ID) -> None:
         try:
             stream = await self.new_stream(peer_id, [IDENTIFY])
-        except GONE:
+        except (*GONE, trio.TooSlowError):
             log.debug("identify: a peer opens no stream")
             return
         await self._contained(name_of(peer_id), stream, self._take_identify)
