@@ -100,7 +100,7 @@ class World:
         return bool(psutil.Process(self.net_pid).create_time() == self._started)
 
     def memory(self) -> dict[str, int]:
-        """Resident bytes of the node and of its peer process; raises RuntimeError with its last words where one ended."""
+        """Resident bytes of the node and of its peer process. Raises RuntimeError where one ended: its last words."""
         if not self.up():
             raise RuntimeError("a process ended: " + self.words.read_text(errors="replace")[-3000:])
         pids = {"node": self.process.pid, "peer_process": self.net_pid}

@@ -16,6 +16,8 @@ _WINDOWS: Final = (ALL, MIDDLE, Window(5, 1, 4))
 _COUNTS: Final = (1, 3, 16, 33)
 _COLUMNS: Final = 515
 """Over a whole block of the distances, and no multiple of anything."""
+_LONG: Final = 4096 + _COLUMNS
+"""Over the longest run of products that are added up before they are widened."""
 _RATES: Final = (1.0, 2.0**9)
 _GRIDS: Final = tuple(kernels_rows.Grid(2.0**e, 2.0 ** (30 - e), 2.0 ** (e - 30)) for e in (-88, 1, 127))
 
@@ -77,7 +79,7 @@ def _windows_agree(library: ctypes.CDLL, rows: list[Tensor]) -> bool:
 
 
 def _grams_agree(library: ctypes.CDLL, rows: list[Tensor]) -> bool:
-    extreme = [torch.full((_COLUMNS,), 4095.0), torch.full((_COLUMNS,), -4095.0)]
+    extreme = [torch.full((_LONG,), 4095.0), torch.full((_LONG,), -4095.0)]
     return all(
         torch.equal(native_gram(library, given, rate, 1), kernels_rows.gram(given, rate))
         for given in (rows, extreme)

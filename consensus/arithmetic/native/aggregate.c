@@ -10,9 +10,12 @@
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#include <immintrin.h>
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+#define DOTS 1 /* this processor may have 16-bit dot products */
 #else
 #define CLONES
+#define DOTS 0
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
@@ -20,6 +23,7 @@
 #define GRID_BITS 29   /* the largest kept value of a column is an integer below 2^30 on the column's grid */
 #define LEAST 0x1p-90f /* a column whose kept values all stay below this is zero */
 #define BLOCK 512      /* columns whose products of 12-bit integers fit an int32 */
+#define WIDE 4096      /* the same where sixteen int32 share them: 256 products each */
 #define QMAX 2047.0f
 
 INLINE float float_of(int32_t i) { float x; memcpy(&x, &i, 4); return x; }
@@ -260,11 +264,12 @@ int ponw_window(const float *const *rows, const int64_t *weights, int n, long co
 
 /* ---- distances ---- */
 
-CLONES static void products(const float *const *rows, int n, long at, int count, float rate, int16_t *q, int64_t *gram) {
+/* q [n, stride]: columns [at, at + count) as 12-bit integers, the rest zero. */
+CLONES static void quantise(const float *const *rows, int n, long at, int count, int stride, float rate, int16_t *q) {
     for (int i = 0; i < n; i++) {
-        int16_t *restrict to = q + i * BLOCK;
+        int16_t *restrict to = q + (long)i * stride;
         const float *restrict from = rows[i] + at;
-        memset(to, 0, BLOCK * sizeof *to);
+        memset(to + count, 0, (stride - count) * sizeof *to);
         for (int t = 0; t < count; t++) {
             float x = from[t] * rate;
             x = x < QMAX ? x : QMAX;
@@ -272,6 +277,9 @@ CLONES static void products(const float *const *rows, int n, long at, int count,
             to[t] = (int16_t)(int32_t)rintf(x);
         }
     }
+}
+
+CLONES static void products(const int16_t *q, int n, int64_t *gram) {
     for (int i = 0; i < n; i++)
         for (int j = i; j < n; j++) {
             const int16_t *restrict a = q + i * BLOCK, *restrict b = q + j * BLOCK;
@@ -281,18 +289,55 @@ CLONES static void products(const float *const *rows, int n, long at, int count,
         }
 }
 
+#if DOTS
+/* The same over up to WIDE columns, four rows by four; q has a multiple of four rows, those from n on zero. */
+__attribute__((target("avx512f,avx512bw,avx512vnni"))) static void dots(const int16_t *q, int n, int count,
+                                                                         int64_t *gram) {
+    for (int i = 0; i < n; i += 4)
+        for (int j = i; j < n; j += 4) {
+            __m512i sum[16], b[4];
+            for (int k = 0; k < 16; k++) sum[k] = _mm512_setzero_si512();
+            for (int t = 0; t < count; t += 32) {
+                for (int y = 0; y < 4; y++) b[y] = _mm512_loadu_si512(q + (long)(j + y) * WIDE + t);
+                for (int x = 0; x < 4; x++) {
+                    const __m512i a = _mm512_loadu_si512(q + (long)(i + x) * WIDE + t);
+                    for (int y = 0; y < 4; y++) sum[4 * x + y] = _mm512_dpwssd_epi32(sum[4 * x + y], a, b[y]);
+                }
+            }
+            for (int k = 0; k < 16; k++) {
+                const int row = i + k / 4, column = j + k % 4;
+                if (column < row || column >= n) continue;
+                const __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sum[k]));
+                const __m512i high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(sum[k], 1));
+                gram[(long)row * n + column] += _mm512_reduce_add_epi64(_mm512_add_epi64(low, high));
+            }
+        }
+}
+
+static int has_dots(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+}
+#else
+static void dots(const int16_t *q, int n, int count, int64_t *gram) { (void)q; (void)n; (void)count; (void)gram; }
+static int has_dots(void) { return 0; }
+#endif
+
 /* Adds to gram [n, n], its upper half, the products of rows rounded to rate and clamped to 12 bits. */
 int ponw_gram(const float *const *rows, int n, long columns, float rate, int threads, int64_t *gram) {
     int starved = 0;
+    const int wide = has_dots(), stride = wide ? WIDE : BLOCK;
 #pragma omp parallel num_threads(threads) reduction(| : starved)
     {
-        int16_t *q = malloc((size_t)n * BLOCK * sizeof *q);
+        int16_t *q = calloc(((size_t)n + 3) / 4 * 4 * stride, sizeof *q);
         int64_t *own = calloc((size_t)n * n, sizeof *own);
         starved = !q || !own;
 #pragma omp for schedule(static)
-        for (long at = 0; at < columns; at += BLOCK) {
-            const int count = columns - at < BLOCK ? (int)(columns - at) : BLOCK;
-            if (!starved) products(rows, n, at, count, rate, q, own);
+        for (long at = 0; at < columns; at += stride) {
+            const int count = columns - at < stride ? (int)(columns - at) : stride;
+            if (starved) continue;
+            quantise(rows, n, at, count, stride, rate, q);
+            if (wide) dots(q, n, count, own);
+            else products(q, n, own);
         }
         if (!starved)
 #pragma omp critical
