@@ -26,7 +26,7 @@ from bench.fuzz.world import World, world
 RESULTS = Path(__file__).parent / "results" / "fuzz-net.json"
 GROWTH_BYTES: Final = 96 << 20
 """What each of the two processes may grow by over all targets, from a node that has met one round of junk of each."""
-WARM_UP: Final = 100
+WARM_UP: Final = 50
 """Messages a target before the first look at memory: imports, pools and caches fill once."""
 
 
@@ -83,7 +83,7 @@ def main() -> int:
     members = [] if options.only else of_members(options.count)
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder, world(Path(folder)) as place:
         for target in targets:
-            attack(place, target, min(WARM_UP, options.count), options.seed + 1)
+            Campaign(target, place.address, place.control, min(WARM_UP, options.count), options.seed + 1).run()
         start = place.memory()
         for target in targets:
             row = attack(place, target, options.count, options.seed)

@@ -14,7 +14,7 @@ from bench.fuzz.world import World, world
 from node.net.limits import SCORE_BAN
 from node.net.wire.pipeline_pb2 import PipelineFrame
 
-MESSAGES = 40
+MESSAGES = 25
 GROWTH_BYTES = 64 << 20
 
 
