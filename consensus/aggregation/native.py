@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from consensus.arithmetic import kernels_rows
 from consensus.extensions import built
 
 _SHARE: Final = 1 << 13
@@ -26,6 +27,8 @@ def load_library(path: str) -> ctypes.CDLL:
     library.ponw_window.restype = _I
     library.ponw_gram.argtypes = [_P, _I, _L, _F, _I, _P]
     library.ponw_gram.restype = _I
+    library.ponw_mix.argtypes = [_P, _P, _P, _I, _L, _F, _F, _F, _I, _P]
+    library.ponw_mix.restype = _I
     return library
 
 
@@ -61,6 +64,28 @@ def native_gram(library: ctypes.CDLL, rows: Sequence[Tensor], rate: float, threa
     if library.ponw_gram(_pointers(held), len(held), columns, rate, team, half.data_ptr()) < 0:
         raise MemoryError("no memory for the rows of an aggregation")
     return half + half.triu(1).t()
+
+
+def native_mix(
+    library: ctypes.CDLL, rows: Sequence[Tensor], weights: Tensor, near: Tensor, grid: kernels_rows.Grid, threads: int
+) -> Tensor:
+    """``kernels_rows.mix`` by the kernel. Raises MemoryError."""
+    held = [row.contiguous() for row in rows]
+    columns, chosen = held[0].numel(), near.to(torch.uint8).contiguous()
+    out = torch.empty((len(held), columns), dtype=torch.float32)
+    answer = library.ponw_mix(
+        _pointers(held),
+        weights.data_ptr(),
+        chosen.data_ptr(),
+        len(held),
+        columns,
+        *grid,
+        _team(threads, columns),
+        out.data_ptr(),
+    )
+    if answer < 0:
+        raise MemoryError("no memory for the rows of an aggregation")
+    return out
 
 
 def _team(threads: int, columns: int) -> int:

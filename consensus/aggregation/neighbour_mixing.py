@@ -14,13 +14,15 @@ from torch import Tensor
 
 from consensus.aggregation.contributions import Columns, Rows, Rule
 from consensus.aggregation.distances import Box, boxes, distances
+from consensus.aggregation.native import native_mix
+from consensus.aggregation.proof import provider
 from consensus.aggregation.ranking import Ranking
 from consensus.arithmetic import kernels_rows
 from consensus.errors import AggregationError
 
 _GRID_BITS: Final = 30
 """The box's limit is 2**30 steps of the mean's grid."""
-_COLUMNS: Final = 1 << 13
+_COLUMNS: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,15 @@ class _MixedColumns:
 
     def tiles(self, name: str) -> Iterator[tuple[int, Rows]]:
         counts = torch.tensor(self.weights, dtype=torch.int64)
-        totals = (self.near * counts).sum(-1, keepdim=True, dtype=torch.int64)
         for first, rows in self.parts.tiles(name):
             for at in range(0, rows[0].numel(), _COLUMNS):
-                held = torch.stack([row[at : at + _COLUMNS] for row in rows])
-                yield first + at, list(self._mix(held, counts, totals, self.boxed[name]))
+                yield first + at, self._mix([row[at : at + _COLUMNS] for row in rows], counts, self.boxed[name])
 
-    def _mix(self, held: Tensor, counts: Tensor, totals: Tensor, box: Box) -> Tensor:
+    def _mix(self, rows: Rows, counts: Tensor, box: Box) -> Rows:
         if box.exponent is None:
-            return torch.zeros_like(held)
-        steps = torch.round(held.clamp(-box.limit, box.limit) * 2.0 ** (_GRID_BITS - box.exponent)).to(torch.int64)
-        sums = kernels_rows.sums_of(self.near, steps * counts.unsqueeze(-1))
-        mean = torch.div(sums * 2 + totals, totals * 2, rounding_mode="floor")
-        return mean.to(torch.float32) * 2.0 ** (box.exponent - _GRID_BITS)
+            return [torch.zeros_like(row) for row in rows]
+        steps = _GRID_BITS - box.exponent
+        grid, library = kernels_rows.Grid(box.limit, 2.0**steps, 2.0**-steps), provider().library
+        if library is not None:
+            return list(native_mix(library, rows, counts, self.near, grid, torch.get_num_threads()))
+        return list(kernels_rows.mix(rows, counts, self.near, grid))

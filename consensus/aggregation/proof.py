@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from consensus.aggregation.native import find, load_library, native_gram, native_window
+from consensus.aggregation.native import find, load_library, native_gram, native_mix, native_window
 from consensus.aggregation.reference import ALL, MIDDLE, NO_LIMIT, Window, portable_window
 from consensus.arithmetic import kernels_rows
 
@@ -16,7 +16,10 @@ _WINDOWS: Final = (ALL, MIDDLE, Window(5, 1, 4))
 _COUNTS: Final = (1, 3, 16, 33)
 _COLUMNS: Final = 515
 """Over a whole block of the distances, and no multiple of anything."""
+_LONG: Final = 4096 + _COLUMNS
+"""Over the longest run of products that are added up before they are widened."""
 _RATES: Final = (1.0, 2.0**9)
+_GRIDS: Final = tuple(kernels_rows.Grid(2.0**e, 2.0 ** (30 - e), 2.0 ** (e - 30)) for e in (-88, 1, 127))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ def samples(count: int) -> list[Tensor]:
 
 def gives_the_references_bits(library: ctypes.CDLL) -> bool:
     """Whether both kernels agree with the reference on every sample."""
-    return all(_windows_agree(library, samples(count)) and _grams_agree(library, samples(count)) for count in _COUNTS)
+    checks = (_windows_agree, _grams_agree, _mixes_agree)
+    return all(check(library, samples(count)) for count in _COUNTS for check in checks)
 
 
 def _windows_agree(library: ctypes.CDLL, rows: list[Tensor]) -> bool:
@@ -75,12 +79,30 @@ def _windows_agree(library: ctypes.CDLL, rows: list[Tensor]) -> bool:
 
 
 def _grams_agree(library: ctypes.CDLL, rows: list[Tensor]) -> bool:
-    extreme = [torch.full((_COLUMNS,), 4095.0), torch.full((_COLUMNS,), -4095.0)]
+    extreme = [torch.full((_LONG,), 4095.0), torch.full((_LONG,), -4095.0)]
     return all(
         torch.equal(native_gram(library, given, rate, 1), kernels_rows.gram(given, rate))
         for given in (rows, extreme)
         for rate in _RATES
     )
+
+
+def _mixes_agree(library: ctypes.CDLL, rows: list[Tensor]) -> bool:
+    """Each row with itself and those of a pattern: of few, of half and of most rows."""
+    n = len(rows)
+    places = torch.arange(n)
+    apart = (places.unsqueeze(0) * 5 + places.unsqueeze(1) * 3) % n
+    even, uneven = [10_000] * n, [1 + 7919 * i % 50_000 for i in range(n)]
+    for weights, choices in ((even, (n // 2, n - 1)), (uneven, (1, n // 2, n))):
+        counts = torch.tensor(weights, dtype=torch.int64)
+        for most in choices:
+            near = ((apart < most) | torch.eye(n, dtype=torch.bool)).to(torch.int64)
+            for grid in _GRIDS:
+                if not _same(
+                    native_mix(library, rows, counts, near, grid, 1), kernels_rows.mix(rows, counts, near, grid)
+                ):
+                    return False
+    return True
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

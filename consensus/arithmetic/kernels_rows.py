@@ -1,7 +1,7 @@
 """Exact products over rows of updates: integers in fp64, every partial sum below 2^53, so its order does not matter."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ CLAMP: Final = 2047
 
 _COLUMNS: Final = 1 << 14
 """Columns in hand at once; 2^14 products of 12-bit integers stay below 2^53 by far."""
+_MIXED: Final = 1 << 13
 _LIMB: Final = 1 << 26
 
 
@@ -22,6 +23,33 @@ def gram(rows: Sequence[Tensor], rate: float) -> Tensor:
         q = torch.round(q.clamp(-CLAMP, CLAMP)).to(torch.float64)
         total += torch.matmul(q, q.t()).to(torch.int64)
     return total
+
+
+class Grid(NamedTuple):
+    """Values are clamped to +-``limit`` and are integers of up to 30 bits at ``rate`` a unit; ``step`` is one over it.
+
+    All are powers of two, but a limit that is none.
+    """
+
+    limit: float
+    rate: float
+    step: float
+
+
+def mix(rows: Sequence[Tensor], weights: Tensor, near: Tensor, grid: Grid) -> Tensor:
+    """Weighted means of chosen rows [columns] fp32, on a grid, rounded half up: fp32 [n, columns].
+
+    ``weights`` int64 [n]; ``near`` int64 [n, n] of 0 and 1 says whose values each mean takes, at least one.
+    """
+    totals = (near * weights).sum(-1, keepdim=True, dtype=torch.int64)
+    out = torch.empty((len(rows), rows[0].numel()), dtype=torch.float32)
+    for at in range(0, rows[0].numel(), _MIXED):
+        held = torch.stack([row[at : at + _MIXED] for row in rows])
+        steps = torch.round(held.clamp(-grid.limit, grid.limit) * grid.rate).to(torch.int64)
+        sums = sums_of(near, steps * weights.unsqueeze(-1))
+        mean = torch.div(sums * 2 + totals, totals * 2, rounding_mode="floor")
+        out[:, at : at + _MIXED] = mean.to(torch.float32) * grid.step
+    return out
 
 
 def sums_of(choice: Tensor, values: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from node.net.gossip import Follower
 from node.net.guard import GONE, name_of
 from node.net.host import PeerHost
 from node.net.limits import HELLO_PROTOCOL, PUBLISH_PAUSE
+from node.net.score import Offence
 from node.net.topics import seal, topic_of
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.control_pb2 import Reply, Request
@@ -55,6 +56,8 @@ class Desk:
                 return Reply(value=Reply.Value(found=value is not None, value=value or b""))
             case "ban":
                 self._host.watch.ban(request.ban.peer, request.ban.reason, request.ban.seconds)
+            case "charge":
+                self._host.watch.charge(request.charge.peer, Offence.MALFORMED, request.charge.reason)
             case "versions":
                 self._host.me.versions.MergeFrom(request.versions)
             case "binding":

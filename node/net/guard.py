@@ -18,12 +18,14 @@ from libp2p.custom_types import TProtocol
 from libp2p.exceptions import ParseError
 from libp2p.host.basic_host import BasicHost
 from libp2p.host.exceptions import HostException
+from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.io.exceptions import IOException, MessageTooLarge
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 
+from node.net import identify
 from node.net.errors import NetworkError
 from node.net.limits import HELLO_PROTOCOL, HELLO_SECONDS, KAD_SECONDS, KAD_STREAMS_PER_PEER, STREAM_RATE
 from node.net.limits import STREAMS_PER_PEER as STREAMS
@@ -157,6 +159,7 @@ class GuardedHost(BasicHost):
         self._open: Counter[tuple[str, str]] = Counter()
         self._rates = Buckets(STREAM_RATE)
         super().__init__(network, disable_identify_address_discovery=True)
+        self.set_stream_handler(identify.PUSH, self._take_identify)
 
     def set_stream_handler(self, protocol_id: TProtocol, stream_handler: Handler) -> None:
         """As in the library, behind the guard."""
@@ -169,6 +172,26 @@ class GuardedHost(BasicHost):
     def forget(self, peer: str) -> None:
         """A peer is gone: its rate starts afresh."""
         self._rates.forget(peer)
+
+    async def _take_identify(self, stream: INetStream) -> None:
+        await identify.take(stream, self.peerstore)
+        await stream.close()
+
+    async def _identify_peer(self, peer_id: ID, *, reason: str) -> None:
+        """Ask a peer for what it serves; the library's own reads the answer without a bound.
+
+        It is run as a system task of trio's: an error that escaped would end the process.
+        """
+        del reason
+        await contained(self._ask_identify, peer_id)
+
+    async def _ask_identify(self, peer_id: ID) -> None:
+        try:
+            stream = await self.new_stream(peer_id, [IDENTIFY])
+        except (*GONE, trio.TooSlowError):
+            log.debug("identify: a peer opens no stream")
+            return
+        await self._contained(name_of(peer_id), stream, self._take_identify)
 
     async def _swarm_stream_handler(self, net_stream: INetStream) -> None:
         peer = name_of(net_stream.muxed_conn.peer_id)

@@ -15,6 +15,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
 from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.rcmgr import Direction
@@ -49,6 +50,7 @@ DIAL_SECONDS = 15.0
 REDIAL_TICK = 0.25
 DIALS = 8
 BANS_NAME = "bans.json"
+BANS_PAUSE = 2.0
 
 
 class PeerHost:
@@ -75,6 +77,7 @@ class PeerHost:
         self.swarm.register_notifee(_Notifee(self))
         self._nursery: trio.Nursery | None = None
         self._dialling: set[str] = set()
+        self._unsaved = self._saving = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -181,14 +184,22 @@ class PeerHost:
         self.members.refuse(peer, Refusal(code=Refusal.BANNED, reason="banned"))
         self.book.refused(peer, trio.current_time())
         self.drop(peer)
-        now = self.watch.now()
-        self.spawn(self._save_bans, json.dumps(self.watch.ledger.dump(now)).encode())
+        self._unsaved = True
+        if not self._saving:
+            self._saving = True
+            self.spawn(self._save_bans)
 
-    async def _save_bans(self, data: bytes) -> None:
-        try:
-            await trio.to_thread.run_sync(write_atomic, self.settings.folder / BANS_NAME, data)
-        except DiskError as error:
-            log.warning("the bans are not saved: %s", error.message)
+    async def _save_bans(self) -> None:
+        """At once, and then at most every BANS_PAUSE seconds: the list is long where many are banned."""
+        while self._unsaved:
+            self._unsaved = False
+            data = json.dumps(self.watch.ledger.dump(self.watch.now())).encode()
+            try:
+                await trio.to_thread.run_sync(write_atomic, self.settings.folder / BANS_NAME, data)
+            except DiskError as error:
+                log.warning("the bans are not saved: %s", error.message)
+            await trio.sleep(BANS_PAUSE)
+        self._saving = False
 
     def _load_bans(self) -> None:
         path: Path = self.settings.folder / BANS_NAME
@@ -347,4 +358,18 @@ def _swarm(settings: NetSettings, seed: bytes) -> Any:
     )
     # The library's own dialling would call peers that we refused.
     swarm.auto_connector.maybe_connect = trio.lowlevel.checkpoint
+    _free_places(swarm)
     return swarm
+
+
+def _free_places(swarm: Any) -> None:
+    """py-libp2p 0.8.1 keeps the place of an incoming connection taken until the swarm ends, so that it would refuse
+    every one after the 250th, for ever: here the place is free again once the connection is closed."""
+    upgrade = swarm.upgrade_inbound_raw_conn
+
+    async def until_closed(raw: Any, address: Any) -> None:
+        connection = await upgrade(raw, address)
+        await connection.event_shutting_down.wait()
+        raise SwarmException("The connection is closed.")  # the way to end the library's task for it
+
+    swarm.upgrade_inbound_raw_conn = until_closed

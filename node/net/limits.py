@@ -23,6 +23,11 @@ MEMBERS_MAX: Final = 256
 WANTED_MEMBERS: Final = 16
 """Below so many members, remembered peers are dialled."""
 
+IDENTIFY_BYTES: Final = 8 << 10
+IDENTIFY_SECONDS: Final = 10.0
+PROTOCOLS_MAX: Final = 64
+"""Protocols that a peer says it serves."""
+
 STREAMS_PER_PEER: Final = 64
 """Open streams of one peer and protocol."""
 KAD_STREAMS_PER_PEER: Final = 4

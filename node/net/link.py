@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from google.protobuf.message import DecodeError
 
-from node.net.errors import NetworkDownError, NetworkError, PeerLostError
+from node.net.errors import REASON_LIMIT, NetworkDownError, NetworkError, PeerLostError
 from node.net.limits import BAN_SECONDS, CONTROL_FRAME_BYTES
 from node.net.wire.common_pb2 import Refusal, Versions
 from node.net.wire.control_pb2 import Reply, Request
@@ -225,6 +225,10 @@ class Control:
     def ban(self, peer: str, reason: str, seconds: int = BAN_SECONDS) -> None:
         """Disconnect a peer and keep it out."""
         self.call(Request(ban=Request.Ban(peer=peer, reason=reason, seconds=seconds)))
+
+    def charge(self, peer: str, reason: str) -> None:
+        """Put on a peer's record that it sent malformed bytes on a stream that we serve; enough of them ban it."""
+        self.call(Request(charge=Request.Charge(peer=peer, reason=reason[:REASON_LIMIT])))
 
     def set_versions(self, versions: Versions) -> None:
         """What we say from now on."""

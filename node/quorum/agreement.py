@@ -142,7 +142,8 @@ def _abort(lines: Iterable[_Line], error: QuorumError) -> None:
 class Seats:
     """The other side: answers proposals one at a time, and hands on the quorum that came to be.
 
-    ``judge``: None where this node takes part in a plan, else why not.
+    ``judge``: None where this node takes part in a plan, else why not. ``blame``: told (peer, why) of malformed bytes.
+    Streams may be answered in several threads.
     """
 
     def __init__(
@@ -151,8 +152,10 @@ class Seats:
         signer: Signer,
         judge: Callable[[Plan], Objection | None],
         started: Callable[[Plan, tuple[bytes, ...]], None],
+        blame: Callable[[str, str], None] = lambda peer, why: None,
     ) -> None:
         self._me, self._signer, self._judge, self._started = me, signer, judge, started
+        self._blame = blame
         self._busy = threading.Lock()
 
     @contextmanager
@@ -170,7 +173,9 @@ class Seats:
         line = _Line(stream, peer)
         try:
             self._answer(line)
-        except PeerError as error:  # what breaks off, is malformed, or was given up
+        except FrameError as error:
+            self._blame(peer, error.message)
+        except PeerError as error:  # what breaks off or was given up
             log.info("a proposal came to nothing", peer=peer, reason=error.message)
         finally:
             line.close()
@@ -180,6 +185,7 @@ class Seats:
         try:
             plan = Plan.of(message)
         except PlanError as error:
+            self._blame(line.peer, error.message)
             _refuse(line, Refusal.MALFORMED, error.message)
             return
         with self.proposing() as free:

@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final
 
+from node.logs import get_logger
+from node.net.errors import NetworkError
 from node.net.link import Control, Listener
+
+log = get_logger("quorum")
 
 LOOK_SECONDS: Final = 2.0
 """Between two looks at the peer process's table for a peer that is not in the last one."""
@@ -41,6 +45,13 @@ class NetPort:
     ) -> AbstractContextManager[Iterator[tuple[str, bytes]]]:
         """Announcements of others."""
         return self._control.subscribe(topic, timeout)
+
+    def charge(self, peer: str, reason: str) -> None:
+        """Put malformed bytes on a peer's record. With the peer process down the peer is lost: a line is logged."""
+        try:
+            self._control.charge(peer, reason)
+        except NetworkError as error:
+            log.warning("an offence is not on record", peer=peer, reason=error.message)
 
     def account_of(self, peer: str) -> bytes | None:
         """The account that an admitted peer speaks for; the peer process has checked its binding. None: not admitted.

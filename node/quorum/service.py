@@ -20,7 +20,7 @@ from consensus.quorum.validity import Facts, refusals
 from economics.networks import QuorumTimes
 from node.errors import PonwError
 from node.logs import get_logger
-from node.net.accepting import accept_each
+from node.net.accepting import Threads, accept_each
 from node.net.hotkey import peer_of, peer_text
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.gossip_pb2 import Heartbeat
@@ -35,6 +35,8 @@ from node.quorum.teams import Teams
 log = get_logger("quorum")
 TOPIC: Final = "heartbeats"
 HEAR_SECONDS: Final = 1.0
+ANSWERS_MAX: Final = 8
+"""Proposals, and leaders' requests, that are answered at a time; one of a peer."""
 
 
 class PeerNet(Protocol):
@@ -52,6 +54,9 @@ class PeerNet(Protocol):
     def subscribe(
         self, topic: str, timeout: float | None = None
     ) -> AbstractContextManager[Iterator[tuple[str, bytes]]]: ...
+
+    def charge(self, peer: str, reason: str) -> None:
+        """A peer sent malformed bytes on a stream that this node serves; enough of them ban it. Must not raise."""
 
     def account_of(self, peer: str) -> bytes | None:
         """The staked account that a peer speaks for, 20 bytes; None where none is known."""
@@ -88,15 +93,17 @@ class QuorumService:
         self.census = Census(times, now)
         self.why_not = "has not looked for a quorum yet"
         self._searching = now()
-        self._seats = Seats(teams.me, signer, self._objection, teams.started)
+        self._seats = Seats(teams.me, signer, self._objection, teams.started, net.charge)
         self._closing = threading.Event()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         proposals, stages = self._net.listen(agreement.PROTOCOL), self._net.listen(assembly.PROTOCOL)
+        answering = self._stack.enter_context(Threads("quorum-answer", self._answer, ANSWERS_MAX))
+        serving = self._stack.enter_context(Threads("quorum-stage", self._serve, ANSWERS_MAX))
         for name, work in (
-            ("quorum-proposals", lambda: accept_each(proposals, self._closing, self._answer)),
-            ("quorum-stages", lambda: accept_each(stages, self._closing, self._serve)),
+            ("quorum-proposals", lambda: accept_each(proposals, self._closing, answering.start)),
+            ("quorum-stages", lambda: accept_each(stages, self._closing, serving.start)),
             ("quorum-census", self._hear),
             ("quorum-life", self._live),
         ):

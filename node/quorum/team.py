@@ -27,11 +27,13 @@ from consensus.model.config import ModelConfig
 from economics.cohort import segment_length
 from node.errors import PeerError, PonwError
 from node.logs import get_logger
+from node.net.frames import FrameError as WireError
 from node.net.hotkey import peer_text
 from node.quorum import assembly
 from node.quorum.agreement import Dialer
 from node.quorum.doors import Doors
 from node.quorum.errors import QuorumError
+from node.quorum.pipeline.errors import BoundaryHashError, FrameError
 from node.quorum.pipeline.handshake import Terms
 from node.quorum.pipeline.link import Timeouts
 from node.quorum.pipeline.member import Member
@@ -68,6 +70,8 @@ class Around:
     doors: Doors
     timeouts: Timeouts = field(default_factory=Timeouts)
     link_seconds: float = LINK_SECONDS
+    blame: Callable[[str, str], None] = lambda peer, why: None
+    """Told (peer, why) of malformed bytes."""
 
 
 class Team:
@@ -161,6 +165,8 @@ class Team:
                 return
             try:
                 assembly.serve_stages(stream, peer, self._versions, self._store)
+            except WireError as error:
+                self._around.blame(peer, error.message)
             except PonwError as error:
                 log.info("serving a stage broke off", peer=peer, reason=error.message)
 
@@ -172,7 +178,16 @@ class Team:
         with Ends.over(place, self._sockets(work.number), self._versions, work.number, self._around.timeouts) as ends:
             member = Member(place, self._engine, ends.left, ends.right, work.number, on_leaf)
             session = Session(member, ends, plan, self._store, self._around.timeouts.hello)
-            session.run(known, lambda state, record: None)
+            try:
+                session.run(known, lambda state, record: None)
+            finally:
+                self._judge(ends)
+
+    def _judge(self, ends: Ends) -> None:
+        """Put on record which neighbour broke the protocol, where one did."""
+        for link, seat in ((ends.left, self.place.at - 1), (ends.right, self.place.at + 1)):
+            if link is not None and isinstance(link.error, FrameError | BoundaryHashError):
+                self._around.blame(peer_text(self.plan.peers[seat]), link.error.message)
 
     def _sockets(self, number: int) -> tuple[socket.socket | None, socket.socket | None]:
         """Streams to the neighbours (left, right) for a round. Everyone opens its right one first, so nobody waits in a

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from consensus.aggregation import Contributions, Krum, Median, Mixed, MultiKrum, Rule, TrimmedMean
 from consensus.aggregation import distances as distances_module
+from consensus.aggregation import neighbour_mixing as mixing_module
 from consensus.aggregation import window as window_module
 from consensus.aggregation.network import exchanges
 from consensus.aggregation.proof import Provider, provider
 from consensus.aggregation.trimmed_mean import trimmed
 from consensus.errors import AggregationError
+from economics.units import BasisPoints
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 RULES: list[Rule] = [
@@ -67,7 +69,7 @@ def column(rule: Rule, values: list[float], weights: list[int] | None = None) ->
 def no_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plain: Callable[[], Provider] = lambda: Provider("torch", "left out for a test")  # noqa: E731
     with monkeypatch.context() as patch:
-        for module in (window_module, distances_module):
+        for module in (window_module, distances_module, mixing_module):
             patch.setattr(module, "provider", plain)
         yield
 
@@ -103,6 +105,32 @@ def test_kernel_torch_and_threads_give_the_same_bits(rule: Rule, monkeypatch: py
 def test_kernel_and_torch_agree_on_every_float(parts: Parts, rule: Rule) -> None:
     found = bits(rule, parts)
     with pytest.MonkeyPatch.context() as patch, no_kernel(patch):
+        assert bits(rule, parts) == found
+
+
+@pytest.mark.skipif(provider().library is None, reason="the compiled kernel was not built")
+@pytest.mark.parametrize("n", [1, 2, 4, 7, 16, 31, 32, 50, 65])
+@pytest.mark.parametrize("trim", [0, 1, 700, 2_000, 3_333, 4_999])
+def test_windows_of_equal_weights_need_no_whole_sorting(n: int, trim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = torch.Generator().manual_seed(100 * n + trim)
+    values = torch.randint(-5, 6, (n, 200), generator=draw) * torch.randn((n, 200), generator=draw).round(decimals=1)
+    parts = [(3, {"x": row.clone()}) for row in values]
+    rules: list[Rule] = [TrimmedMean(BasisPoints(trim)), Median()]
+    found = [bits(rule, parts) for rule in rules]
+    with no_kernel(monkeypatch):
+        assert [bits(rule, parts) for rule in rules] == found
+
+
+@pytest.mark.skipif(provider().library is None, reason="the compiled kernel was not built")
+@pytest.mark.parametrize(("n", "attackers"), [(3, 1), (9, 4), (20, 6), (50, 10), (51, 25)])
+def test_mixing_by_the_kernel_gives_the_references_bits(
+    n: int, attackers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = torch.Generator().manual_seed(n)
+    parts = [(1 + 977 * i % 5_000, {"x": torch.randn(700, generator=draw) * 2.0 ** (i % 5 - 2)}) for i in range(n)]
+    rule = Mixed(attackers, TrimmedMean(BasisPoints(3_000)))
+    found = bits(rule, parts)
+    with no_kernel(monkeypatch):
         assert bits(rule, parts) == found
 
 

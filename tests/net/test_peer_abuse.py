@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ import psutil
 import pytest
 import trio
 
+from bench.fuzz.messages import VARINT
+from bench.fuzz.sender import Sender, sender
 from node.net.client import Network
 from node.net.hotkey import peer_text
-from node.net.identity import peer_bytes, sign_binding
+from node.net.identity import peer_bytes
 from node.net.wire.common_pb2 import Versions
 from node.net.wire.gossip_pb2 import Envelope, Heartbeat
 from node.net.wire.hello_pb2 import Contact, Hello
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.process
 UNTIL_BANNED = 40
 COUNT = int(os.environ.get("PONW_ABUSE_COUNT", UNTIL_BANNED))
 """Attempts a case: up to UNTIL_BANNED stop at the ban; a larger number goes on against the closed door."""
-NOW_OFFSET = 3600
 GOSSIP, KAD, HELLO = "/meshsub/1.1.0", "/ipfs/kad/1.0.0", "/ponw/hello/1"
 
 
@@ -55,89 +55,25 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         yield Target(node, friend)
 
 
-class Attacker:
-    """A bare libp2p host with a key of its own."""
-
-    def __init__(self, seed: bytes, host: Any, info: Any) -> None:
-        self.seed, self.host, self._info = seed, host, info
-        self.peer_id = info.peer_id
-
-    async def connect(self) -> None:
-        """A connection, whatever became of the one before."""
-        network = self.host.get_network()
-        await network.close_peer(self.peer_id)
-        network.connections.pop(self.peer_id, None)  # the library keeps connections that are going down
-        network.unblock_peer(self.peer_id)
-        await self.host.connect(self._info)
-
-    async def stream(self, protocol: str) -> Any:
-        return await self.host.new_stream(self.peer_id, [protocol])
-
-    async def hello(self, account: int | None) -> None:
-        """A proper hello, so that the guarded protocols listen."""
-        import time
-
-        binding = None
-        if account is not None:
-            expiry = int(time.time()) + NOW_OFFSET
-            binding = sign_binding(Signer(account), peer_bytes(self.seed), bytes.fromhex(NETWORK), expiry)
-        data = Hello(versions=Versions(network=bytes.fromhex(NETWORK)), binding=binding).SerializeToString()
-        stream = await self.stream(HELLO)
-        await stream.write(len(data).to_bytes(4, "big") + data)
-        await stream.read(1 << 16)
-
-
-@asynccontextmanager
-async def attacker(address: str, seed: bytes) -> Any:
-    """One bare host, not yet connected."""
-    from libp2p import new_host
-    from libp2p.crypto.ed25519 import create_new_key_pair
-    from libp2p.peer.peerinfo import info_from_p2p_addr
-    from multiaddr import Multiaddr
-
-    host = new_host(key_pair=create_new_key_pair(seed))
-    info = info_from_p2p_addr(Multiaddr(address))
-    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
-        yield Attacker(seed, host, info)
-
-
-def _varint(data: bytes) -> bytes:
-    size, head = len(data), b""
-    while size > 127:
-        head, size = head + bytes([size & 127 | 128]), size >> 7
-    return head + bytes([size]) + data
-
-
-def _signed_message(seed: bytes, topic: str, data: bytes, number: int) -> bytes:
-    from libp2p.crypto.ed25519 import create_new_key_pair
-    from libp2p.pubsub.pb import rpc_pb2
-
-    keys = create_new_key_pair(seed)
-    message = rpc_pb2.Message(data=data, topicIDs=[topic], from_id=peer_bytes(seed), seqno=number.to_bytes(8, "big"))
-    message.signature = keys.private_key.sign(b"libp2p-pubsub:" + message.SerializeToString())
-    message.key = keys.public_key.serialize()
-    return bytes(rpc_pb2.RPC(publish=[message]).SerializeToString())
-
-
 async def _cut_off(stream: Any) -> None:
     """Leave the target a moment to cut us off; whether it has banned us is asked of itself."""
     with trio.move_on_after(0.3):
         await stream.read(1)
 
 
-async def _junk_hello(hostile: Attacker, number: int) -> None:
+async def _junk_hello(hostile: Sender, number: int) -> None:
     stream = await hostile.stream(HELLO)
     await stream.write((7).to_bytes(4, "big") + b"\xff" * 7)
     await stream.read(1 << 16)
 
 
-async def _huge_hello(hostile: Attacker, number: int) -> None:
+async def _huge_hello(hostile: Sender, number: int) -> None:
     stream = await hostile.stream(HELLO)
     await stream.write((1 << 31).to_bytes(4, "big") + b"x" * 4096)
     await stream.read(1 << 16)
 
 
-async def _bad_contact(hostile: Attacker, number: int) -> None:
+async def _bad_contact(hostile: Sender, number: int) -> None:
     contact = Contact(peer=b"x" * 500, addresses=["/nonsense"])
     hello = Hello(versions=Versions(network=bytes.fromhex(NETWORK)), known=[contact]).SerializeToString()
     stream = await hostile.stream(HELLO)
@@ -145,62 +81,59 @@ async def _bad_contact(hostile: Attacker, number: int) -> None:
     await stream.read(1 << 16)
 
 
-async def _junk_gossip(hostile: Attacker, number: int) -> None:
+async def _junk_gossip(hostile: Sender, number: int) -> None:
     await hostile.hello(4)
     stream = await hostile.stream(GOSSIP)
-    await stream.write(_varint(os.urandom(40) + b"\xff"))
+    await stream.write(VARINT.whole(os.urandom(40) + b"\xff"))
     await _cut_off(stream)
 
 
-async def _huge_gossip(hostile: Attacker, number: int) -> None:
+async def _huge_gossip(hostile: Sender, number: int) -> None:
     await hostile.hello(4)
     stream = await hostile.stream(GOSSIP)
     await stream.write(b"\xff\xff\xff\x7f" + b"x" * 1000)
     await _cut_off(stream)
 
 
-def _gossip(topic: str, body: bytes) -> Callable[[Attacker, int], Awaitable[None]]:
-    async def attack(hostile: Attacker, number: int) -> None:
+def _gossip(topic: str, body: bytes) -> Callable[[Sender, int], Awaitable[None]]:
+    async def attack(hostile: Sender, number: int) -> None:
         await hostile.hello(4)
         stream = await hostile.stream(GOSSIP)
-        for part in range(12):
-            await stream.write(_varint(_signed_message(hostile.seed, topic, body, 100 * number + part)))
+        for _ in range(12):
+            await stream.write(VARINT.whole(hostile.announcement(topic, body)))
         await _cut_off(stream)
 
     return attack
 
 
-async def _unstaked_gossip(hostile: Attacker, number: int) -> None:
+async def _unstaked_gossip(hostile: Sender, number: int) -> None:
     import time
 
     await hostile.hello(5)
-    expiry = int(time.time()) + NOW_OFFSET
-    binding = sign_binding(Signer(5), peer_bytes(hostile.seed), bytes.fromhex(NETWORK), expiry)
     body = Heartbeat(mode="x").SerializeToString()
     versions = Versions(network=bytes.fromhex(NETWORK))
-    envelope = Envelope(versions=versions, binding=binding, sent=int(time.time()), body=body)
+    envelope = Envelope(versions=versions, binding=hostile.binding(5), sent=int(time.time()), body=body)
     stream = await hostile.stream(GOSSIP)
-    for part in range(24):
-        rpc = _signed_message(hostile.seed, "heartbeats", envelope.SerializeToString(), 100 * number + part)
-        await stream.write(_varint(rpc))
+    for _ in range(24):
+        await stream.write(VARINT.whole(hostile.announcement("heartbeats", envelope.SerializeToString())))
     await _cut_off(stream)
 
 
-async def _junk_kad(hostile: Attacker, number: int) -> None:
+async def _junk_kad(hostile: Sender, number: int) -> None:
     await hostile.hello(4)
     stream = await hostile.stream(KAD)
-    await stream.write(_varint(os.urandom(30) + b"\xff"))
+    await stream.write(VARINT.whole(os.urandom(30) + b"\xff"))
     await _cut_off(stream)
 
 
-async def _bad_record(hostile: Attacker, number: int) -> None:
+async def _bad_record(hostile: Sender, number: int) -> None:
     from libp2p.kad_dht.pb.kademlia_pb2 import Message
 
     await hostile.hello(4)
     put = Message(type=Message.MessageType.PUT_VALUE, key=b"/ponw/" + b"07" * 32)
     put.record.key, put.record.value = put.key, os.urandom(100)
     stream = await hostile.stream(KAD)
-    await stream.write(_varint(put.SerializeToString()))
+    await stream.write(VARINT.whole(put.SerializeToString()))
     await _cut_off(stream)
 
 
@@ -239,17 +172,17 @@ def test_junk_costs_a_ban_and_nothing_else(target: Target, case: str) -> None:
 
 
 async def _attack(
-    address: str, seed: bytes, attack: Callable[[Attacker, int], Awaitable[None]], banned: Callable[[], bool]
+    address: str, seed: bytes, attack: Callable[[Sender, int], Awaitable[None]], banned: Callable[[], bool]
 ) -> None:
     """Until the ban, then on to COUNT where more than the default was asked for."""
-    async with attacker(address, seed) as hostile:
+    async with sender(address, seed, bytes.fromhex(NETWORK)) as hostile:
         for number in range(COUNT):
             if COUNT <= UNTIL_BANNED and await trio.to_thread.run_sync(banned):
                 return
             await _try(hostile, attack, number)
 
 
-async def _try(hostile: Attacker, attack: Callable[[Attacker, int], Awaitable[None]], number: int) -> None:
+async def _try(hostile: Sender, attack: Callable[[Sender, int], Awaitable[None]], number: int) -> None:
     # Being cut off is what it came for, and the next attempt may be refused outright.
     with trio.move_on_after(3), contextlib.suppress(Exception):
         await hostile.connect()

@@ -26,7 +26,7 @@ from node.net.wire import common_pb2 as node_dot_net_dot_wire_dot_common__pb2
 from node.net.wire import hello_pb2 as node_dot_net_dot_wire_dot_hello__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnode/net/wire/control.proto\x12\x0bponw.net.v1\x1a\x1anode/net/wire/common.proto\x1a\x19node/net/wire/hello.proto\"\xef\x05\n\x07Request\x12+\n\x05state\x18\x01 \x01(\x0b\x32\x1a.ponw.net.v1.Request.EmptyH\x00\x12+\n\x05peers\x18\x02 \x01(\x0b\x32\x1a.ponw.net.v1.Request.EmptyH\x00\x12/\n\x07\x63onnect\x18\x03 \x01(\x0b\x32\x1c.ponw.net.v1.Request.ConnectH\x00\x12)\n\x04\x64ial\x18\x04 \x01(\x0b\x32\x19.ponw.net.v1.Request.DialH\x00\x12\x10\n\x06listen\x18\x05 \x01(\tH\x00\x12\x0e\n\x04take\x18\x06 \x01(\x04H\x00\x12/\n\x07publish\x18\x07 \x01(\x0b\x32\x1c.ponw.net.v1.Request.PublishH\x00\x12\x13\n\tsubscribe\x18\x08 \x01(\tH\x00\x12\'\n\x03put\x18\t \x01(\x0b\x32\x18.ponw.net.v1.Request.PutH\x00\x12\r\n\x03get\x18\n \x01(\x0cH\x00\x12\'\n\x03\x62\x61n\x18\x0b \x01(\x0b\x32\x18.ponw.net.v1.Request.BanH\x00\x12\x10\n\x06\x65nding\x18\x0c \x01(\x04H\x00\x12)\n\x08versions\x18\r \x01(\x0b\x32\x15.ponw.net.v1.VersionsH\x00\x12\'\n\x07\x62inding\x18\x0e \x01(\x0b\x32\x14.ponw.net.v1.BindingH\x00\x1a\x07\n\x05\x45mpty\x1a.\n\x07\x43onnect\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x1a:\n\x04\x44ial\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x1a&\n\x07Publish\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x1a!\n\x03Put\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x1a\x34\n\x03\x42\x61n\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07seconds\x18\x03 \x01(\rB\t\n\x07request\"\x80\x07\n\x05Reply\x12\'\n\x04\x64one\x18\x01 \x01(\x0b\x32\x17.ponw.net.v1.Reply.DoneH\x00\x12-\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1a.ponw.net.v1.Reply.FailureH\x00\x12)\n\x05state\x18\x03 \x01(\x0b\x32\x18.ponw.net.v1.Reply.StateH\x00\x12)\n\x05peers\x18\x04 \x01(\x0b\x32\x18.ponw.net.v1.Reply.PeersH\x00\x12/\n\x08incoming\x18\x05 \x01(\x0b\x32\x1b.ponw.net.v1.Reply.IncomingH\x00\x12-\n\x07message\x18\x06 \x01(\x0b\x32\x1a.ponw.net.v1.Reply.MessageH\x00\x12)\n\x05value\x18\x07 \x01(\x0b\x32\x18.ponw.net.v1.Reply.ValueH\x00\x1a\x16\n\x04\x44one\x12\x0e\n\x06number\x18\x01 \x01(\x04\x1a>\n\x07\x46\x61ilure\x12%\n\x07refusal\x18\x01 \x01(\x0b\x32\x14.ponw.net.v1.Refusal\x12\x0c\n\x04hint\x18\x02 \x01(\t\x1as\n\x05State\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x11\n\taddresses\x18\x02 \x03(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\'\n\x08versions\x18\x04 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\x0f\n\x07members\x18\x05 \x01(\x04\x1a\xad\x01\n\x04Peer\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\r\n\x05stake\x18\x03 \x01(\t\x12\'\n\x08versions\x18\x04 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\r\n\x05score\x18\x05 \x01(\x12\x12\x11\n\taddresses\x18\x06 \x03(\t\x12\r\n\x05since\x18\x07 \x01(\x04\x12\r\n\x05state\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x1a/\n\x05Peers\x12&\n\x05peers\x18\x01 \x03(\x0b\x32\x17.ponw.net.v1.Reply.Peer\x1a(\n\x08Incoming\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x1a\x36\n\x07Message\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64ropped\x18\x03 \x01(\x04\x1a%\n\x05Value\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\r\n\x05value\x18\x02 \x01(\x0c\x42\x07\n\x05replyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnode/net/wire/control.proto\x12\x0bponw.net.v1\x1a\x1anode/net/wire/common.proto\x1a\x19node/net/wire/hello.proto\"\xc6\x06\n\x07Request\x12+\n\x05state\x18\x01 \x01(\x0b\x32\x1a.ponw.net.v1.Request.EmptyH\x00\x12+\n\x05peers\x18\x02 \x01(\x0b\x32\x1a.ponw.net.v1.Request.EmptyH\x00\x12/\n\x07\x63onnect\x18\x03 \x01(\x0b\x32\x1c.ponw.net.v1.Request.ConnectH\x00\x12)\n\x04\x64ial\x18\x04 \x01(\x0b\x32\x19.ponw.net.v1.Request.DialH\x00\x12\x10\n\x06listen\x18\x05 \x01(\tH\x00\x12\x0e\n\x04take\x18\x06 \x01(\x04H\x00\x12/\n\x07publish\x18\x07 \x01(\x0b\x32\x1c.ponw.net.v1.Request.PublishH\x00\x12\x13\n\tsubscribe\x18\x08 \x01(\tH\x00\x12\'\n\x03put\x18\t \x01(\x0b\x32\x18.ponw.net.v1.Request.PutH\x00\x12\r\n\x03get\x18\n \x01(\x0cH\x00\x12\'\n\x03\x62\x61n\x18\x0b \x01(\x0b\x32\x18.ponw.net.v1.Request.BanH\x00\x12\x10\n\x06\x65nding\x18\x0c \x01(\x04H\x00\x12)\n\x08versions\x18\r \x01(\x0b\x32\x15.ponw.net.v1.VersionsH\x00\x12\'\n\x07\x62inding\x18\x0e \x01(\x0b\x32\x14.ponw.net.v1.BindingH\x00\x12-\n\x06\x63harge\x18\x0f \x01(\x0b\x32\x1b.ponw.net.v1.Request.ChargeH\x00\x1a\x07\n\x05\x45mpty\x1a.\n\x07\x43onnect\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x1a:\n\x04\x44ial\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\t\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x1a&\n\x07Publish\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x1a!\n\x03Put\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x1a\x34\n\x03\x42\x61n\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07seconds\x18\x03 \x01(\r\x1a&\n\x06\x43harge\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\tB\t\n\x07request\"\x80\x07\n\x05Reply\x12\'\n\x04\x64one\x18\x01 \x01(\x0b\x32\x17.ponw.net.v1.Reply.DoneH\x00\x12-\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1a.ponw.net.v1.Reply.FailureH\x00\x12)\n\x05state\x18\x03 \x01(\x0b\x32\x18.ponw.net.v1.Reply.StateH\x00\x12)\n\x05peers\x18\x04 \x01(\x0b\x32\x18.ponw.net.v1.Reply.PeersH\x00\x12/\n\x08incoming\x18\x05 \x01(\x0b\x32\x1b.ponw.net.v1.Reply.IncomingH\x00\x12-\n\x07message\x18\x06 \x01(\x0b\x32\x1a.ponw.net.v1.Reply.MessageH\x00\x12)\n\x05value\x18\x07 \x01(\x0b\x32\x18.ponw.net.v1.Reply.ValueH\x00\x1a\x16\n\x04\x44one\x12\x0e\n\x06number\x18\x01 \x01(\x04\x1a>\n\x07\x46\x61ilure\x12%\n\x07refusal\x18\x01 \x01(\x0b\x32\x14.ponw.net.v1.Refusal\x12\x0c\n\x04hint\x18\x02 \x01(\t\x1as\n\x05State\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x11\n\taddresses\x18\x02 \x03(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\'\n\x08versions\x18\x04 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\x0f\n\x07members\x18\x05 \x01(\x04\x1a\xad\x01\n\x04Peer\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\r\n\x05stake\x18\x03 \x01(\t\x12\'\n\x08versions\x18\x04 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\r\n\x05score\x18\x05 \x01(\x12\x12\x11\n\taddresses\x18\x06 \x03(\t\x12\r\n\x05since\x18\x07 \x01(\x04\x12\r\n\x05state\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x1a/\n\x05Peers\x12&\n\x05peers\x18\x01 \x03(\x0b\x32\x17.ponw.net.v1.Reply.Peer\x1a(\n\x08Incoming\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\x1a\x36\n\x07Message\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64ropped\x18\x03 \x01(\x04\x1a%\n\x05Value\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\r\n\x05value\x18\x02 \x01(\x0c\x42\x07\n\x05replyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,35 +34,37 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'node.net.wire.control_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REQUEST']._serialized_start=100
-  _globals['_REQUEST']._serialized_end=851
-  _globals['_REQUEST_EMPTY']._serialized_start=596
-  _globals['_REQUEST_EMPTY']._serialized_end=603
-  _globals['_REQUEST_CONNECT']._serialized_start=605
-  _globals['_REQUEST_CONNECT']._serialized_end=651
-  _globals['_REQUEST_DIAL']._serialized_start=653
-  _globals['_REQUEST_DIAL']._serialized_end=711
-  _globals['_REQUEST_PUBLISH']._serialized_start=713
-  _globals['_REQUEST_PUBLISH']._serialized_end=751
-  _globals['_REQUEST_PUT']._serialized_start=753
-  _globals['_REQUEST_PUT']._serialized_end=786
-  _globals['_REQUEST_BAN']._serialized_start=788
-  _globals['_REQUEST_BAN']._serialized_end=840
-  _globals['_REPLY']._serialized_start=854
-  _globals['_REPLY']._serialized_end=1750
-  _globals['_REPLY_DONE']._serialized_start=1176
-  _globals['_REPLY_DONE']._serialized_end=1198
-  _globals['_REPLY_FAILURE']._serialized_start=1200
-  _globals['_REPLY_FAILURE']._serialized_end=1262
-  _globals['_REPLY_STATE']._serialized_start=1264
-  _globals['_REPLY_STATE']._serialized_end=1379
-  _globals['_REPLY_PEER']._serialized_start=1382
-  _globals['_REPLY_PEER']._serialized_end=1555
-  _globals['_REPLY_PEERS']._serialized_start=1557
-  _globals['_REPLY_PEERS']._serialized_end=1604
-  _globals['_REPLY_INCOMING']._serialized_start=1606
-  _globals['_REPLY_INCOMING']._serialized_end=1646
-  _globals['_REPLY_MESSAGE']._serialized_start=1648
-  _globals['_REPLY_MESSAGE']._serialized_end=1702
-  _globals['_REPLY_VALUE']._serialized_start=1704
-  _globals['_REPLY_VALUE']._serialized_end=1741
+  _globals['_REQUEST']._serialized_end=938
+  _globals['_REQUEST_EMPTY']._serialized_start=643
+  _globals['_REQUEST_EMPTY']._serialized_end=650
+  _globals['_REQUEST_CONNECT']._serialized_start=652
+  _globals['_REQUEST_CONNECT']._serialized_end=698
+  _globals['_REQUEST_DIAL']._serialized_start=700
+  _globals['_REQUEST_DIAL']._serialized_end=758
+  _globals['_REQUEST_PUBLISH']._serialized_start=760
+  _globals['_REQUEST_PUBLISH']._serialized_end=798
+  _globals['_REQUEST_PUT']._serialized_start=800
+  _globals['_REQUEST_PUT']._serialized_end=833
+  _globals['_REQUEST_BAN']._serialized_start=835
+  _globals['_REQUEST_BAN']._serialized_end=887
+  _globals['_REQUEST_CHARGE']._serialized_start=889
+  _globals['_REQUEST_CHARGE']._serialized_end=927
+  _globals['_REPLY']._serialized_start=941
+  _globals['_REPLY']._serialized_end=1837
+  _globals['_REPLY_DONE']._serialized_start=1263
+  _globals['_REPLY_DONE']._serialized_end=1285
+  _globals['_REPLY_FAILURE']._serialized_start=1287
+  _globals['_REPLY_FAILURE']._serialized_end=1349
+  _globals['_REPLY_STATE']._serialized_start=1351
+  _globals['_REPLY_STATE']._serialized_end=1466
+  _globals['_REPLY_PEER']._serialized_start=1469
+  _globals['_REPLY_PEER']._serialized_end=1642
+  _globals['_REPLY_PEERS']._serialized_start=1644
+  _globals['_REPLY_PEERS']._serialized_end=1691
+  _globals['_REPLY_INCOMING']._serialized_start=1693
+  _globals['_REPLY_INCOMING']._serialized_end=1733
+  _globals['_REPLY_MESSAGE']._serialized_start=1735
+  _globals['_REPLY_MESSAGE']._serialized_end=1789
+  _globals['_REPLY_VALUE']._serialized_start=1791
+  _globals['_REPLY_VALUE']._serialized_end=1828
 # @@protoc_insertion_point(module_scope)

@@ -145,6 +145,26 @@ class Request(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Charge(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PEER_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        peer: _builtins.str
+        reason: _builtins.str
+        def __init__(
+            self,
+            *,
+            peer: _builtins.str = ...,
+            reason: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "reason", b"reason"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STATE_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     CONNECT_FIELD_NUMBER: _builtins.int
@@ -159,6 +179,7 @@ class Request(_message.Message):
     ENDING_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
     BINDING_FIELD_NUMBER: _builtins.int
+    CHARGE_FIELD_NUMBER: _builtins.int
     listen: _builtins.str
     """Replies Done, then Incoming for every stream that a peer opens."""
     take: _builtins.int
@@ -192,6 +213,10 @@ class Request(_message.Message):
     def versions(self) -> _common_pb2.Versions: ...
     @_builtins.property
     def binding(self) -> _hello_pb2.Binding: ...
+    @_builtins.property
+    def charge(self) -> Global___Request.Charge:
+        """A peer sent malformed bytes on a protocol that the node serves itself."""
+
     def __init__(
         self,
         *,
@@ -209,12 +234,13 @@ class Request(_message.Message):
         ending: _builtins.int = ...,
         versions: _common_pb2.Versions | None = ...,
         binding: _hello_pb2.Binding | None = ...,
+        charge: Global___Request.Charge | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ban", b"ban", "binding", b"binding", "connect", b"connect", "dial", b"dial", "ending", b"ending", "get", b"get", "listen", b"listen", "peers", b"peers", "publish", b"publish", "put", b"put", "request", b"request", "state", b"state", "subscribe", b"subscribe", "take", b"take", "versions", b"versions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ban", b"ban", "binding", b"binding", "charge", b"charge", "connect", b"connect", "dial", b"dial", "ending", b"ending", "get", b"get", "listen", b"listen", "peers", b"peers", "publish", b"publish", "put", b"put", "request", b"request", "state", b"state", "subscribe", b"subscribe", "take", b"take", "versions", b"versions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ban", b"ban", "binding", b"binding", "connect", b"connect", "dial", b"dial", "ending", b"ending", "get", b"get", "listen", b"listen", "peers", b"peers", "publish", b"publish", "put", b"put", "request", b"request", "state", b"state", "subscribe", b"subscribe", "take", b"take", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ban", b"ban", "binding", b"binding", "charge", b"charge", "connect", b"connect", "dial", b"dial", "ending", b"ending", "get", b"get", "listen", b"listen", "peers", b"peers", "publish", b"publish", "put", b"put", "request", b"request", "state", b"state", "subscribe", b"subscribe", "take", b"take", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["state", "peers", "connect", "dial", "listen", "take", "publish", "subscribe", "put", "get", "ban", "ending", "versions", "binding"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["state", "peers", "connect", "dial", "listen", "take", "publish", "subscribe", "put", "get", "ban", "ending", "versions", "binding", "charge"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 

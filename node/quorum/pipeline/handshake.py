@@ -42,14 +42,17 @@ def agree(
     common = {0, *offered}
     patience = timeout * len(place.stages)
     if left is not None:
-        common &= set(_hear(place, terms, left, place.at - 1, patience))
+        theirs = set(_hear(place, terms, left, place.at - 1, patience))
+        if 0 not in theirs:
+            raise left.broken(FrameError(f"{left.peer} cannot go on from the round's start."))
+        common &= theirs
     if right is None:
         chosen = max(common)
     else:
         right.send(_hello(place, terms, [*sorted(common, reverse=True)[: MAX_OFFERED - 1], 0]))
         (chosen, *others) = _hear(place, terms, right, place.at + 1, patience)
         if others or chosen not in common:
-            raise FrameError(f"{right.peer} chose a step that this member did not offer.")
+            raise right.broken(FrameError(f"{right.peer} chose a step that this member did not offer."))
     if left is not None:
         left.send(_hello(place, terms, [chosen]))
     return chosen
@@ -70,7 +73,7 @@ def _hello(place: Place, terms: Terms, steps: list[int]) -> PipelineFrame:
 def _hear(place: Place, terms: Terms, link: Link, stage: int, timeout: float) -> list[int]:
     hello = link.take("hello", timeout).frame.hello
     if len(hello.start_root) != HASH_BYTES or not 1 <= len(hello.steps) <= MAX_OFFERED:
-        raise FrameError(f"{link.peer} sent a hello that does not say where it can start.")
+        raise link.broken(FrameError(f"{link.peer} sent a hello that does not say where it can start."))
     for what, theirs, ours in (
         ("stage", hello.stage, stage),
         ("layers of the stages", list(hello.layers)[:MAX_OFFERED], [one.count for one in place.stages]),

@@ -22,7 +22,9 @@ from node.quorum.pipeline.errors import FrameError, PeerGoneError, PeerSilentErr
 from node.quorum.pipeline.frames import Arrival, Expected, encode, read
 
 CONTROL_FRAMES = 256
-"""Messages without a tensor that may lie unread; an honest neighbour is never so far ahead."""
+"""Messages of one kind without a tensor that may lie unread; an honest neighbour is never so far ahead."""
+CONTROL_BYTES = 32 << 20
+"""Of all of them: some hundred reports of the largest kind."""
 
 
 _SILENT = "The quorum replaces a silent member; where it is only slow, raise the timeout."
@@ -63,11 +65,25 @@ class Link:
         self._inbox: dict[str, deque[Arrival]] = {}
         self._error: PipelineError | None = None
         self._closing = False
+        self._unread = 0
         self._outbox: deque[list[memoryview]] = deque()
         self._reader = threading.Thread(target=self._read, name=f"pipeline-from-{self.peer}", daemon=True)
         self._writer = threading.Thread(target=self._write, name=f"pipeline-to-{self.peer}", daemon=True)
         self._reader.start()
         self._writer.start()
+
+    @property
+    def error(self) -> PipelineError | None:
+        """What the link failed of."""
+        with self._changed:
+            return self._error
+
+    def broken(self, error: PipelineError) -> PipelineError:
+        """The same error, noted as the neighbour's: what it sent was read, and breaks the protocol."""
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+        return error
 
     def send(self, frame: PipelineFrame, tensor: Tensor | None = None) -> None:
         """Queue a message; `tensor` must not change afterwards.
@@ -140,7 +156,10 @@ class Link:
         if not waiting:
             return None
         self._changed.notify_all()
-        return waiting.popleft()
+        arrival = waiting.popleft()
+        if arrival.tensor is None:
+            self._unread -= arrival.frame.ByteSize()
+        return arrival
 
     def _read(self) -> None:
         try:
@@ -158,8 +177,10 @@ class Link:
     def _keep(self, arrival: Arrival) -> bool:
         with self._changed:
             waiting = self._inbox.setdefault(arrival.kind, deque())
-            if arrival.tensor is None and len(waiting) >= CONTROL_FRAMES:
-                raise FrameError(f"{self.peer} sent {CONTROL_FRAMES} messages ahead of its step.")
+            if arrival.tensor is None:
+                self._unread += arrival.frame.ByteSize()
+                if len(waiting) >= CONTROL_FRAMES or self._unread > CONTROL_BYTES:
+                    raise FrameError(f"{self.peer} sent too many messages ahead of its step.")
             if arrival.tensor is not None:
                 self._changed.wait_for(lambda: len(waiting) < self._most or self._closing or self._error is not None)
             waiting.append(arrival)
