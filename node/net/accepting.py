@@ -1,10 +1,11 @@
-"""Taking streams that peers open, one after another, whatever becomes of the network in between."""
+"""Taking streams that peers open, one after another or a few at a time, whatever becomes of the network in between."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import structlog
@@ -35,3 +36,30 @@ def accept_each(listener: Accepting, closing: threading.Event, handle: Callable[
             closing.wait(POLL_S)
             continue
         handle(peer, stream)
+
+
+def accept_several(
+    listener: Accepting, closing: threading.Event, handle: Callable[[str, socket.socket], None], most: int
+) -> None:
+    """As `accept_each`, with up to `most` streams being handled at a time; a further one is closed at once.
+
+    `handle` closes its stream and raises nothing. Returns once all that were begun are done.
+    """
+    free = threading.BoundedSemaphore(most)
+
+    def work(peer: str, stream: socket.socket) -> None:
+        try:
+            handle(peer, stream)
+        finally:
+            free.release()
+
+    with ThreadPoolExecutor(most, threading.current_thread().name) as pool:
+
+        def begin(peer: str, stream: socket.socket) -> None:
+            if free.acquire(blocking=False):
+                pool.submit(work, peer, stream)
+            else:
+                log.info("too many streams at a time", peer=peer, most=most)
+                stream.close()
+
+        accept_each(listener, closing, begin)

@@ -20,7 +20,7 @@ from consensus.quorum.validity import Facts, refusals
 from economics.networks import QuorumTimes
 from node.errors import PonwError
 from node.logs import get_logger
-from node.net.accepting import accept_each
+from node.net.accepting import accept_each, accept_several
 from node.net.hotkey import peer_of, peer_text
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.gossip_pb2 import Heartbeat
@@ -35,6 +35,8 @@ from node.quorum.teams import Teams
 log = get_logger("quorum")
 TOPIC: Final = "heartbeats"
 HEAR_SECONDS: Final = 1.0
+SERVED_MAX: Final = 4
+"""Streams over which stages are given at a time: the leaders of two quorums, each once more after a lost stream."""
 
 
 class PeerNet(Protocol):
@@ -96,7 +98,7 @@ class QuorumService:
         proposals, stages = self._net.listen(agreement.PROTOCOL), self._net.listen(assembly.PROTOCOL)
         for name, work in (
             ("quorum-proposals", lambda: accept_each(proposals, self._closing, self._answer)),
-            ("quorum-stages", lambda: accept_each(stages, self._closing, self._serve)),
+            ("quorum-stages", lambda: accept_several(stages, self._closing, self._serve, SERVED_MAX)),
             ("quorum-census", self._hear),
             ("quorum-life", self._live),
         ):
