@@ -72,6 +72,22 @@ def alone(config: ModelConfig, number: int, leader: bytes, steps: int) -> bytes:
     return state_root(state.weights, state.m, state.v)
 
 
+class Endless:
+    """Time without a chain: rounds count within a quorum, and there is always time for the first."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(time.time())
+
+    def current(self) -> int:
+        """No round was before the quorum's."""
+        return 0
+
+    def first_round(self, starts: int, ends: int, after: int) -> int | None:
+        """The next one."""
+        return after + 1
+
+
 class Node:
     """The parts of a running node, and what it does round by round."""
 
@@ -83,10 +99,9 @@ class Node:
         doors = stack.enter_context(Doors(port.listen(team.PROTOCOL)))
         around = Around(port, doors, Timeouts(options.timeout, options.timeout, options.timeout, 2.0), options.timeout)
         self._home = Path(options.home)
-        self.ended: list[str] = []
-        teams = Teams(self._key.account, around, self._home / "quorums", lambda _, why: self.ended.append(why))
+        teams = Teams(self._key.account, around, self._home / "quorums")
         signer = Consents(self._key, 31337, REGISTRY)
-        self.service = QuorumService(port, teams, signer, self._offer, TIMES, lambda: int(time.time()))
+        self.service = QuorumService(port, teams, signer, self._offer, TIMES, Endless())
         stack.enter_context(self.service)
 
     def _offer(self) -> Offer:
@@ -106,7 +121,7 @@ class Node:
                     _say(self._round(mine, number))
             except PeerError as error:
                 _say({"quorum": mine.plan.id.hex(), "failed": error.message})
-                self.service.teams.leave(error.message)
+                self.service.teams.leave(mine.plan, error.message)
             else:
                 return
 

@@ -74,6 +74,11 @@ class Ledger:
         self._uris: dict[str, str] = {}
         self._terms: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
+    @property
+    def nodes(self) -> int:
+        """Accounts that have announced where they serve, as of the last look."""
+        return len(self._uris)
+
     def look(self, number: int | None = None) -> RoundView:
         """A round as it stands now, by default the newest. An earlier one must have been seen before."""
         registry = self._contracts.registry
