@@ -106,11 +106,11 @@ class Advisor:
     def _is_crowded(self, machine: Machine, view: NetworkView, counts: Sequence[int]) -> bool:
         """Whether this node should hold other parts: a part is nobody's, while others hold all of what it holds.
 
-        Nodes that came at once may have chosen alike. Only the one with the largest account among the holders of its
-        parts chooses anew, so that not all of them do.
+        Nodes that came at once may have chosen alike, and look for a quorum in vain. Only the one with the largest
+        account among the holders of its parts chooses anew, so that not all of them do.
         """
         own = self.held
-        if own is None or view.quorum_of(machine.account) is not None:
+        if own is None or self._since is None or int(self.clock()) - self._since < self.times.join:
             return False
         nobodys = any(count == 0 and part not in own for part, count in enumerate(counts))
         if not nobodys or any(counts[part] == 0 for part in own.parts() if part < len(counts)):

@@ -171,6 +171,11 @@ class Seats:
         self._me, self._signer, self._judge, self._started = me, signer, judge, started
         self._busy = threading.Lock()
 
+    @property
+    def busy(self) -> bool:
+        """Whether this node proposes, or answers a proposal, right now."""
+        return self._busy.locked()
+
     @contextmanager
     def proposing(self) -> Iterator[bool]:
         """While this node proposes, it refuses others' plans; False where it is just answering one."""

@@ -121,6 +121,11 @@ class QuorumService:
         """Seconds since this node was last in a quorum, or began to look for one."""
         return 0 if self.teams.plan is not None else self._wall() - self._searching
 
+    @property
+    def agreeing(self) -> bool:
+        """Whether this node is winning others for a quorum, or being won, right now."""
+        return self._seats.busy
+
     def look(self) -> None:
         """Propose a quorum where this node is free, finds one, and it is its turn; else note why not. In a quorum, see
         that its members are there, and ask them to go on when that is due.
@@ -201,8 +206,9 @@ class QuorumService:
             self.why_not = objection[1]
             return False
         with self._seats.proposing() as free:
-            if not free:
-                return False
+            bound = self.teams.plan
+            if not free or not (bound is None or plan.renews(bound)):
+                return False  # it was won for another one meanwhile
             self.teams.proposing = True
             try:
                 self.teams.started(plan, agreement.propose(plan, self.teams.me, self._net, self._signer))

@@ -69,7 +69,7 @@ class Ledger:
     chain needs no repair; where peers serve is remembered."""
 
     def __init__(self, contracts: Contracts, first_block: int) -> None:
-        self._contracts, self._first = contracts, first_block
+        self._contracts, self.first = contracts, first_block
         self._opened: dict[int, int] = {}
         self._uris: dict[str, str] = {}
         self._terms: dict[tuple[int, int], tuple[bytes, bytes]] = {}
@@ -85,7 +85,7 @@ class Ledger:
         block = self._contracts.client.block()
         newest = registry.current_round()
         wanted = newest if number is None else number
-        since = self._opened.get(wanted, max(self._opened.values(), default=self._first))
+        since = self._opened.get(wanted, max(self._opened.values(), default=self.first))
         found = list(registry.events(since, block.number))
         self._remember(found)
         info, phase = registry.round_of(wanted), registry.phase_of(wanted)

@@ -78,7 +78,7 @@ class Parts:
     quorum_chores: QuorumChores
     teams: Teams | None = None
     """The quorums that this node takes part in; None where it has no peer network."""
-    waits: Callable[[], bool] = lambda: False
+    waits: Callable[[RoundView], bool] = lambda _: False
     """Whether a quorum may yet come to be that trains the round at hand."""
     standing: Callable[[], str] = lambda: ""
     """The quorum that this node is in, or why there is none, in words."""
@@ -232,7 +232,7 @@ class RoundLoop:
         team = self._team(view)
         if team is not None and self._train_in_team(view, team):
             return
-        if p.waits() and not self._has_begun(view):
+        if p.modes.forced is Mode.PIPELINE or (p.waits(view) and not self._has_begun(view)):
             p.reporter.update(activity="waiting for a quorum to come to be")
             return
         self._alone(view)
@@ -279,7 +279,7 @@ class RoundLoop:
                 if p.stop.is_set():
                     return True
                 p.teams.leave(team.plan, error.message)
-                return p.modes.forced is Mode.PIPELINE
+                return False
             p.teams.trained(team, view.number)
         if team.leads:
             self._claim(view, work, steps, team.session)

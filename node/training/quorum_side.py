@@ -40,7 +40,7 @@ from node.quorum.views import NetworkSource
 from node.quorum.witness import Witness, Works
 from node.storage.store import Store
 from node.training.chores import Chores
-from node.training.ledger import Ledger
+from node.training.ledger import Ledger, RoundView
 from node.training.loop import Parts
 from node.training.prover import claim_of
 from node.training.quorum_chores import QuorumChores
@@ -99,8 +99,7 @@ class QuorumSide:
             lambda: parts.reporter.now.version,
         )
         parts.teams = self.teams
-        most = self._times.join + self._times.form
-        parts.waits = lambda: parts.modes.forms and service.searched < most
+        parts.waits = lambda view: self._waits(parts, service, view)
         parts.standing = lambda: self._standing(service)
         listener, closing = port.listen(witness.PROTOCOL), threading.Event()
         words = Witness(self.teams.led_by, self._check, self._contracts.quorums.sign_work)
@@ -174,6 +173,14 @@ class QuorumSide:
         if self.teams.plan is None and time.monotonic() - self._asked > STAKE_SECONDS:
             self._short, self._asked = self._registrar.short_of(1), time.monotonic()
         return self._short
+
+    def _waits(self, parts: Parts, service: QuorumService, view: RoundView) -> bool:
+        """Whether a quorum may yet come to be that trains the round: while one is being agreed on, or could be formed
+        and this node began to look for it, or the round opened, just now."""
+        if service.agreeing:
+            return True
+        fresh = view.block.timestamp - view.info.opened_at < self._times.form
+        return parts.modes.forms and (fresh or service.searched < self._times.join + self._times.form)
 
     def _standing(self, service: QuorumService) -> str:
         binding = self.teams.binding

@@ -1,0 +1,189 @@
+"""`ponw run` on a real chain: processes form a quorum over libp2p, are paid for its claim, and outlive a member."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from consensus.arithmetic import choose_engine
+from consensus.commitments.claim import ClaimKind
+from consensus.commitments.trace import StepLeaf, Trace
+from consensus.model.config import PRESETS
+from consensus.training.step import TrainState
+from economics.networks import DEVNET
+from economics.units import Seconds
+from node import config
+from node.chain import events, keeper, quorum_events
+from node.chain.contracts import Contracts
+from node.chain.devnet import Running
+from node.chain.event import Event
+from node.chain.types import Phase
+from node.data.dataset import Dataset
+from node.demo.network import DemoNetwork, Member
+from node.errors import PonwError
+from node.net.link import Control
+from node.training.ledger import Ledger, RoundView
+from node.training.snapshot import read_snapshot
+from node.training.work import Task, Workshop
+
+pytestmark = pytest.mark.process
+
+STEPS = 12
+PATIENCE_SECONDS = 300
+HALF_MIB = 50
+"""Room for three of the four layers of `tiny` and one end of it, of the 67 MiB that all take."""
+LONG = replace(DEVNET, train_time=Seconds(240), window=Seconds(60), thaw=Seconds(36_000))
+"""No phase ends while processes start, however slow the machine: the test moves the chain's clock."""
+
+
+@dataclass
+class World:
+    """Two nodes that hold half a model each, and one that trains alone and audits."""
+
+    network: DemoNetwork
+    running: Running
+    contracts: Contracts
+    ledger: Ledger
+    shop: Workshop
+    nodes: dict[str, Member]
+
+    def wait(self, what: str, condition: Callable[[], bool], *running: str) -> None:
+        """Until the processes have done something; those in `running` must stay alive meanwhile."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            for name in running or tuple(self.nodes):
+                process = self.nodes[name].process
+                assert process is not None
+                assert process.poll() is None, f"{name} ended before {what}:\n{self.logs()}"
+            assert time.monotonic() < deadline, f"no {what} in {PATIENCE_SECONDS} s:\n{self.logs()}"
+            time.sleep(0.1)  # the pace of asking, not a wait for a fixed time
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {n}\n{(m.home / 'node.log').read_text()[-2500:]}" for n, m in self.nodes.items())
+
+    def found(self, *kinds: type[Event]) -> list[Event]:
+        """Events of registry and quorums of these kinds, in order within each contract."""
+        head, first = self.contracts.client.block().number, self.ledger.first
+        both = [*self.contracts.registry.events(first, head), *self.contracts.quorums.events(first, head)]
+        return [event for event in both if isinstance(event, kinds)]
+
+    def view(self) -> RoundView:
+        return self.ledger.look()
+
+    def jump(self, seconds: int) -> None:
+        keeper.rpc(self.running.port, "evm_increaseTime", seconds)
+
+    def close_round(self, number: int, *running: str) -> None:
+        """Move the chain's clock until a round is over and the next one open."""
+        steps = ((Phase.TRAIN, LONG.train_time), (Phase.WINDOW, LONG.window), (Phase.OUTER_WINDOW, LONG.window))
+        for phase, seconds in steps:
+            self.wait(f"{phase.name} of round {number}", lambda p=phase: self._past(number, p), *running)  # type: ignore[misc]
+            if self.view().number == number and self.view().phase is phase:
+                self.jump(seconds + 1)
+        self.wait(f"round {number + 1}", lambda: self.view().number > number, *running)
+
+    def _past(self, number: int, phase: Phase) -> bool:
+        view = self.view()
+        return view.number > number or view.phase >= phase
+
+    def truth(self, claim: events.ClaimPosted) -> bytes:
+        """The trace root that one process alone computes for a claim of the first round."""
+        info = self.contracts.registry.round_of(claim.claim.round)
+        state = TrainState.start(self.shop.genesis_state().weights)
+        leaves: list[StepLeaf] = list(
+            self.shop.steps(state, Task(info.randomness, claim.claim.node), claim.claim.steps)
+        )
+        return Trace(leaves).root()
+
+
+def address_of(member: Member) -> str:
+    try:
+        return Control(member.home / "net" / "control.sock").addresses()[0]
+    except PonwError:
+        return ""
+
+
+def start(member: Member) -> None:
+    """Start a node that tells all it does."""
+    member.command.insert(member.command.index("--home"), "--debug")
+    member.start()
+
+
+def _speaks(member: Member) -> bool:
+    """Whether a node has opened a round and can be reached."""
+    now = read_snapshot(member.home)
+    return now is not None and now.round > 0 and bool(address_of(member))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with DemoNetwork(tmp_path / "net", rounds=9) as network:
+        running = network.start_chain()
+        network.build_data()
+        shop = Workshop(PRESETS["tiny"], choose_engine(threads=1), Dataset.open(network.data))
+        contracts = network.deploy(running, shop.genesis(), LONG)
+        common = {"p2p": True, "round_steps": STEPS, "audit_share_bps": 10_000}
+        nodes = {
+            # It trains in a quorum or not at all; the other one may go on alone.
+            "first": network.add("first", "honest", running, memory_mib=HALF_MIB, mode="pipeline", **common),
+            "second": network.add("second", "honest", running, memory_mib=HALF_MIB, **common),
+            "third": network.add("third", "honest", running, mode="async", **common),
+        }
+        network.stake(contracts)
+        made = World(network, running, contracts, Ledger(contracts, network.deployment().block), shop, nodes)
+        start(nodes["first"])
+        made.wait("the first node", lambda: _speaks(nodes["first"]), "first")
+        for name in ("second", "third"):
+            config.save(nodes[name].home, p2p_bootstrap=address_of(nodes["first"]))
+            start(nodes[name])
+        yield made
+
+
+def test_a_quorum_is_paid_and_the_network_outlives_a_member(world: World) -> None:
+    # A claim of two nodes that could not hold the model alone, posted for their session.
+    world.wait("a claim of a quorum", lambda: bool(world.found(quorum_events.ClaimBound)))
+    bound = world.found(quorum_events.ClaimBound)[0]
+    assert isinstance(bound, quorum_events.ClaimBound)
+    posted = next(e for e in world.found(events.ClaimPosted) if getattr(e, "claim_hash", b"") == bound.claim_hash)
+    assert isinstance(posted, events.ClaimPosted)
+    number = posted.claim.round
+    registered = world.found(quorum_events.Registered)[bound.session - 1]
+    assert isinstance(registered, quorum_events.Registered)
+    pair = {world.nodes[name].address for name in ("first", "second")}
+    assert {account for account, _, _ in registered.members} == pair
+    if number == 1:
+        assert posted.claim.trace_root == world.truth(posted)
+
+    world.close_round(number)
+    paid = [e for e in world.found(quorum_events.MemberPaid) if getattr(e, "claim_hash", b"") == bound.claim_hash]
+    assert {getattr(e, "account", "") for e in paid} == pair
+    assert all(getattr(e, "reward", 0) > 0 for e in paid)
+    shown = read_snapshot(world.nodes["third"].home)
+    assert shown is not None
+    assert shown.audits >= 1
+
+    # A member of the next quorum is killed while it trains.
+    survivors = ("second", "third")
+    world.wait("the next quorum's round", lambda: _trains_in_quorum(world, number))
+    victim = world.nodes["first"].process
+    assert victim is not None
+    victim.kill()
+    assert victim.wait() == -signal.SIGKILL
+    following = world.view().number
+    world.wait("claims of those left", lambda: len(world.view().trains) >= 2, *survivors)
+    world.close_round(following, *survivors)
+    posts = [e for e in world.found(events.ClaimPosted) if isinstance(e, events.ClaimPosted)]
+    trains = [(e.claim.round, e.node) for e in posts if e.claim.kind is ClaimKind.TRAIN]
+    assert len(set(trains)) == len(trains)
+    finals = {e.node for e in world.found(events.ClaimFinal) if getattr(e, "round", 0) == following}  # type: ignore[attr-defined]
+    assert world.nodes["second"].address in finals
+
+
+def _trains_in_quorum(world: World, after: int) -> bool:
+    now = read_snapshot(world.nodes["first"].home)
+    return now is not None and now.round > after and "for quorum" in now.activity and now.step > 1
