@@ -41,6 +41,8 @@ __all__ = ["Offer", "PeerNet", "QuorumService"]
 log = get_logger("quorum")
 TOPIC: Final = "heartbeats"
 HEAR_SECONDS: Final = 1.0
+SAY_BEATS: Final = 3
+"""Heartbeats in which a member of a new quorum has said that it is in it."""
 SERVED_MAX: Final = 4
 """Streams over which stages are given at a time: the leaders of two quorums, each once more after a lost stream."""
 
@@ -86,6 +88,7 @@ class QuorumService:
         self.why_not = "has not looked for a quorum yet"
         self._began = self._searching = self._wall()
         self._decided: Plan | None = None
+        self._kept: tuple[Plan | None, int] = (None, 0)
         self._judge = Judge(net.me, teams, self.census, almanac, times)
         self._seats = Seats(teams.me, signer, self._objection, teams.started)
         self._closing = threading.Event()
@@ -228,6 +231,7 @@ class QuorumService:
         session, plan = as_session(binding), binding.plan
         health = self._judge.health(plan, now, self._wall(), self._began)
         ill = faults(session, health, now, self._times)
+        ill |= self._gone(plan)
         if ill and not self.teams.busy:
             account = min(ill)
             self.teams.leave(plan, f"0x{account[:4].hex()} {ill[account]}")
@@ -245,6 +249,15 @@ class QuorumService:
             return
         self._decided = plan
         self._propose(again, plan.peers, self._offer(), self._almanac.current())
+
+    def _gone(self, plan: Plan) -> dict[bytes, str]:
+        """Members that say that they are in this quorum no more, once there was time for all to say that they are."""
+        if plan != self._kept[0]:
+            self._kept = (plan, self._wall())
+        said = self._kept[1] + SAY_BEATS * self._times.heartbeat
+        known = self.census.all()
+        others = [known[a] for a in plan.proposal.accounts if a != self.teams.me and a in known]
+        return {s.node.account: "left the quorum" for s in others if s.at > said and s.quorum != plan.id}
 
     # --- answering ---
 

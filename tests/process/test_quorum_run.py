@@ -72,6 +72,24 @@ class World:
         both = [*self.contracts.registry.events(first, head), *self.contracts.quorums.events(first, head)]
         return [event for event in both if isinstance(event, kinds)]
 
+    def claims(self, number: int) -> list[events.ClaimPosted]:
+        """The TRAIN claims posted in a round."""
+        posts = [e for e in self.found(events.ClaimPosted) if isinstance(e, events.ClaimPosted)]
+        return [e for e in posts if e.claim.kind is ClaimKind.TRAIN and e.claim.round == number]
+
+    def bound(self, number: int) -> tuple[events.ClaimPosted, int]:
+        """The claim of a quorum in a round, as soon as it stands, and its session."""
+        found: list[tuple[events.ClaimPosted, int]] = []
+
+        def stands() -> bool:
+            marks = [e for e in self.found(quorum_events.ClaimBound) if isinstance(e, quorum_events.ClaimBound)]
+            sessions = {e.claim_hash: e.session for e in marks}
+            found.extend((e, sessions[e.claim_hash]) for e in self.claims(number) if e.claim_hash in sessions)
+            return bool(found)
+
+        self.wait(f"a claim of a quorum in round {number}", stands)
+        return found[0]
+
     def view(self) -> RoundView:
         return self.ledger.look()
 
@@ -129,9 +147,9 @@ def world(tmp_path: Path) -> Iterator[World]:
         contracts = network.deploy(running, shop.genesis(), LONG)
         common = {"p2p": True, "round_steps": STEPS, "audit_share_bps": 10_000}
         nodes = {
-            # It trains in a quorum or not at all; the other one may go on alone.
+            # These two train in a quorum or not at all.
             "first": network.add("first", "honest", running, memory_mib=HALF_MIB, mode="pipeline", **common),
-            "second": network.add("second", "honest", running, memory_mib=HALF_MIB, **common),
+            "second": network.add("second", "honest", running, memory_mib=HALF_MIB, mode="pipeline", **common),
             "third": network.add("third", "honest", running, mode="async", **common),
         }
         network.stake(contracts)
@@ -144,46 +162,49 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def test_a_quorum_is_paid_and_the_network_outlives_a_member(world: World) -> None:
-    # A claim of two nodes that could not hold the model alone, posted for their session.
-    world.wait("a claim of a quorum", lambda: bool(world.found(quorum_events.ClaimBound)))
-    bound = world.found(quorum_events.ClaimBound)[0]
-    assert isinstance(bound, quorum_events.ClaimBound)
-    posted = next(e for e in world.found(events.ClaimPosted) if getattr(e, "claim_hash", b"") == bound.claim_hash)
-    assert isinstance(posted, events.ClaimPosted)
-    number = posted.claim.round
-    registered = world.found(quorum_events.Registered)[bound.session - 1]
-    assert isinstance(registered, quorum_events.Registered)
+def test_a_quorum_is_paid_and_outlives_a_members_death(world: World) -> None:
     pair = {world.nodes[name].address for name in ("first", "second")}
+    # A claim of two nodes that could not hold the model alone, posted for their session.
+    posted, session = world.bound(1)
+    assert posted.claim.trace_root == world.truth(posted)
+    registered = world.found(quorum_events.Registered)[session - 1]
+    assert isinstance(registered, quorum_events.Registered)
     assert {account for account, _, _ in registered.members} == pair
-    if number == 1:
-        assert posted.claim.trace_root == world.truth(posted)
 
-    world.close_round(number)
-    paid = [e for e in world.found(quorum_events.MemberPaid) if getattr(e, "claim_hash", b"") == bound.claim_hash]
-    assert {getattr(e, "account", "") for e in paid} == pair
-    assert all(getattr(e, "reward", 0) > 0 for e in paid)
-    shown = read_snapshot(world.nodes["third"].home)
-    assert shown is not None
-    assert shown.audits >= 1
+    # It is audited by the third node, final, and both are paid.
+    world.wait("the third node's claim", lambda: len(world.claims(1)) == 2)
+    world.jump(LONG.train_time + 1)
+    world.wait("the third node's audit", lambda: _audits(world.nodes["third"]) == 1)
+    world.jump(LONG.window + 1)
+    world.wait("the members' pay", lambda: bool(world.found(quorum_events.MemberPaid)))
+    found = world.found(quorum_events.MemberPaid)
+    paid = {e.account: e.reward for e in found if isinstance(e, quorum_events.MemberPaid)}
+    assert paid.keys() == pair
+    assert min(paid.values()) > 0
+    world.close_round(1)
 
-    # A member of the next quorum is killed while it trains.
-    survivors = ("second", "third")
-    world.wait("the next quorum's round", lambda: _trains_in_quorum(world, number))
-    victim = world.nodes["first"].process
-    assert victim is not None
-    victim.kill()
-    assert victim.wait() == -signal.SIGKILL
-    following = world.view().number
-    world.wait("claims of those left", lambda: len(world.view().trains) >= 2, *survivors)
-    world.close_round(following, *survivors)
-    posts = [e for e in world.found(events.ClaimPosted) if isinstance(e, events.ClaimPosted)]
-    trains = [(e.claim.round, e.node) for e in posts if e.claim.kind is ClaimKind.TRAIN]
-    assert len(set(trains)) == len(trains)
-    finals = {e.node for e in world.found(events.ClaimFinal) if getattr(e, "round", 0) == following}  # type: ignore[attr-defined]
-    assert world.nodes["second"].address in finals
+    # A member is killed while it trains, and comes back: the round gets its one claim all the same.
+    victim = world.nodes["first"]
+    world.wait("the quorum's second round", lambda: _trains_in_quorum(victim, 2))
+    assert victim.process is not None
+    victim.process.kill()
+    assert victim.process.wait() == -signal.SIGKILL
+    assert not [e for e in world.claims(2) if e.node in pair]
+    victim.start()
+    world.bound(2)
+    world.wait("the third node's claim", lambda: len(world.claims(2)) == 2)
+    world.close_round(2)
+    claims = [(e.claim.round, e.node) for number in (1, 2) for e in world.claims(number)]
+    assert len(set(claims)) == len(claims) == 4
+    finals = [e for e in world.found(events.ClaimFinal) if isinstance(e, events.ClaimFinal) and e.round == 2]
+    assert {e.node for e in finals} >= {world.nodes["third"].address} and {e.node for e in finals} & pair
 
 
-def _trains_in_quorum(world: World, after: int) -> bool:
-    now = read_snapshot(world.nodes["first"].home)
-    return now is not None and now.round > after and "for quorum" in now.activity and now.step > 1
+def _audits(member: Member) -> int:
+    now = read_snapshot(member.home)
+    return 0 if now is None else now.audits - now.audits_failed
+
+
+def _trains_in_quorum(member: Member, number: int) -> bool:
+    now = read_snapshot(member.home)
+    return now is not None and now.round == number and "for quorum" in now.activity and now.step > 1
