@@ -37,6 +37,8 @@ class ModeDesk:
     memory: int
     forced: Mode | None = None
     source: ViewSource | None = None
+    offline: str = ""
+    """Why this node takes part in no quorum although it has a source, in words; "" where it does."""
     times: QuorumTimes = MAINNET_TIMES
     clock: Callable[[], float] = time.monotonic
     unix: Callable[[], float] = time.time
@@ -91,8 +93,8 @@ class ModeDesk:
 
     def _advisor_of(self, config: ModelConfig) -> Advisor:
         if self._advisor is None or config != self._config:
-            offline = "" if self.source else NO_PEERS
-            self._advisor, self._config = Advisor(layout_of(config), self.unix, self.times, offline=offline), config
+            self._advisor, self._config = Advisor(layout_of(config), self.unix, self.times), config
+        self._advisor.offline = self.offline if self.source else NO_PEERS
         return self._advisor
 
     def _from_chain(self, config: ModelConfig, uris: Mapping[str, str]) -> NetworkView:

@@ -124,7 +124,11 @@ class Teams:
     def holds(self, session: int) -> bool:
         """Whether this node still works for the session of that number on chain, or may be about to."""
         with self._lock:
-            return self.proposing or any(one.number == session and not one.left for one in self._bound.all)
+            # What it has trained and not posted yet is posted for the session even after the quorum broke up.
+            due = self._bound.alone
+            return self.proposing or any(
+                one.number == session and (not one.left or one.trained > due) for one in self._bound.all
+            )
 
     def of_session(self, session: int) -> Plan | None:
         """The plan of a session on chain that this node is or was just in."""

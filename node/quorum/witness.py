@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from consensus.errors import ConsensusError
 from node import paths
 from node.chain.quorums import Work
 from node.errors import DataError, PonwError
@@ -69,7 +70,7 @@ class Witness:
         work = Work(bytes(wanted.claim), wanted.step, bytes(wanted.trace))
         try:
             objection = self._check(plan, work)
-        except PonwError as error:
+        except (PonwError, ConsensusError) as error:
             objection = error.message
         if objection:
             claim = work.claim_hash.hex()

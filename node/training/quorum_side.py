@@ -100,7 +100,7 @@ class QuorumSide:
         )
         parts.teams = self.teams
         parts.waits = lambda view: self._waits(parts, service, view)
-        parts.standing = lambda: self._standing(service)
+        parts.standing = lambda: self._standing(parts, service)
         listener, closing = port.listen(witness.PROTOCOL), threading.Event()
         words = Witness(self.teams.led_by, self._check, self._contracts.quorums.sign_work)
         serving = threading.Thread(
@@ -162,14 +162,21 @@ class QuorumSide:
     def _aside(self, parts: Parts) -> str:
         """Why this node takes no seat; "" where it does."""
         forced, advice = parts.modes.forced, parts.modes.advice
-        if not self._settings.quorums:
-            return "the setting `quorums` is off"
+        unable = self._unable()
+        if unable:
+            return unable
         if forced is not None and forced is not Mode.PIPELINE:
             return f"the operator chose {forced.value}"
         if advice is None:
             return "has not measured itself yet"
         if advice.choice.mode.value in KEPT:
             return f"serves the network as {advice.choice.mode.value}"
+        return ""
+
+    def _unable(self) -> str:
+        """Why this node could take no seat in any mode; "" where it could. Raises RpcError."""
+        if not self._settings.quorums:
+            return "the setting `quorums` is off"
         if self.teams.plan is None and time.monotonic() - self._asked > STAKE_SECONDS:
             self._short, self._asked = self._registrar.short_of(1), time.monotonic()
         return self._short
@@ -182,7 +189,8 @@ class QuorumSide:
         fresh = view.block.timestamp - view.info.opened_at < self._times.form
         return parts.modes.forms and (fresh or service.searched < self._times.join + self._times.form)
 
-    def _standing(self, service: QuorumService) -> str:
+    def _standing(self, parts: Parts, service: QuorumService) -> str:
+        parts.modes.offline = self._unable()
         binding = self.teams.binding
         if binding is None:
             return f"none: {service.why_not}"

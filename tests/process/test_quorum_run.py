@@ -26,6 +26,7 @@ from node.chain.types import Phase
 from node.data.dataset import Dataset
 from node.demo.network import DemoNetwork, Member
 from node.errors import PonwError
+from node.modes.view import read_view
 from node.net.link import Control
 from node.training.ledger import Ledger, RoundView
 from node.training.snapshot import read_snapshot
@@ -171,6 +172,8 @@ def test_a_quorum_is_paid_and_outlives_a_members_death(world: World) -> None:
     assert isinstance(registered, quorum_events.Registered)
     assert {account for account, _, _ in registered.members} == pair
 
+    world.wait("the network's view", lambda: _shows(world, registered.members))
+
     # It is audited by the third node, final, and both are paid.
     world.wait("the third node's claim", lambda: len(world.claims(1)) == 2)
     world.jump(LONG.train_time + 1)
@@ -198,6 +201,17 @@ def test_a_quorum_is_paid_and_outlives_a_members_death(world: World) -> None:
     assert len(set(claims)) == len(claims) == 4
     finals = [e for e in world.found(events.ClaimFinal) if isinstance(e, events.ClaimFinal) and e.round == 2]
     assert {e.node for e in finals} >= {world.nodes["third"].address} and {e.node for e in finals} & pair
+
+
+def _shows(world: World, members: tuple[tuple[str, int, int], ...]) -> bool:
+    """Whether `ponw quorum` shows the members' own, and `ponw network` all nodes, at a member and outside."""
+    seats = [account for account, _, _ in members]
+    for member in world.nodes.values():
+        view = read_view(member.home)
+        own = None if view is None else view.quorum_of(seats[0])
+        if view is None or own is None or [seat.account for seat in own.seats] != seats or len(view.online()) != 3:
+            return False
+    return True
 
 
 def _audits(member: Member) -> int:
