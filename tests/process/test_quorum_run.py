@@ -34,11 +34,11 @@ from node.training.work import Task, Workshop
 
 pytestmark = pytest.mark.process
 
-STEPS = 12
-PATIENCE_SECONDS = 300
+STEPS = 8
+PATIENCE_SECONDS = 400
 HALF_MIB = 50
 """Room for three of the four layers of `tiny` and one end of it, of the 67 MiB that all take."""
-LONG = replace(DEVNET, train_time=Seconds(240), window=Seconds(60), thaw=Seconds(36_000))
+LONG = replace(DEVNET, train_time=Seconds(900), window=Seconds(120), thaw=Seconds(36_000))
 """No phase ends while processes start, however slow the machine: the test moves the chain's clock."""
 
 

@@ -27,9 +27,13 @@ from node.net.hotkey import peer_text
 from node.net.wire.common_pb2 import Refusal
 from node.quorum.calendar import Calendar
 from node.quorum.consent import consent_of
+from node.quorum.doors import Doors
+from node.quorum.pipeline.link import Timeouts
 from node.quorum.plan import Plan
 from node.quorum.registrar import Registrar
 from node.quorum.sessions import Sessions
+from node.quorum.team import Around
+from node.quorum.teams import Teams
 from node.quorum.witness import Witness, Works
 from node.training.loop import RoundLoop
 from node.training.prover import claim_of
@@ -226,3 +230,63 @@ def test_a_stake_that_does_not_reach_signs_nothing(world: World) -> None:
     assert objection is not None and objection[0] == Refusal.NOT_STAKED
     follows = Plan(bytes(32), Proposal(seats[0].account, seats, 0, 0, now, SECONDS), tuple(PEERS), STEPS, nonce=1)
     assert Registrar(poor).objection(follows) is None
+
+
+class Nobody:
+    """A network in which no peer answers and none calls."""
+
+    def dial(self, peer: str, protocol: str, timeout: float) -> socket.socket:
+        raise PeerError(f"{peer} is not there.")
+
+    def accept(self, timeout: float | None = None) -> tuple[str, socket.socket]:
+        raise TimeoutError
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def teams_of(world: World, quorum: Quorum) -> Teams:
+    """The leader's quorums, of which no other member can be reached."""
+    around = Around(Nobody(), Doors(Nobody()), Timeouts(1, 1, 1), 0.2)
+    return Teams(quorum.plan.leader, around, world.folder / "quorums")
+
+
+def test_a_quorum_that_breaks_leaves_the_round_to_its_members_alone(world: World) -> None:
+    quorum = Quorum(world)
+    loop = world.start(LEADER)
+    teams = loop.parts.teams = teams_of(world, quorum)
+    teams.started(quorum.plan, quorum.session)
+    parts = loop.parts
+    parts.quorum_chores = QuorumChores(
+        parts.contracts, Sessions(parts.contracts, 0), parts.chores, lambda _: None, teams.holds
+    )
+    posted(world, 1)
+    assert teams.plan is None
+    assert teams.alone == 1
+    claim = world.view.trains[0]
+    assert quorum.lead.quorums.claim_of(claim.hash).state is BoundState.NONE  # the node's own, and it alone answers
+    assert claim.claim.steps == STEPS
+    # Its session is over for the other member as well, whose bond comes back.
+    world.until(lambda _: quorum.lead.quorums.session_of(quorum.session).ended)
+    quorum.other.quorums.leave(quorum.session, quorum.members)
+    assert quorum.other.staking.account_of(quorum.other.client.address).locked == 0
+
+
+def test_a_claim_trained_before_a_crash_is_the_sessions_after_it(world: World) -> None:
+    quorum = Quorum(world)
+    loop = world.start(LEADER)
+    world.to(Phase.TRAIN)
+    teams = teams_of(world, quorum)
+    teams.started(quorum.plan, quorum.session)
+    team = teams.of_round(1, world.view.info, loop.parts.workshop)
+    assert team is not None
+    assert team.leads
+    # What the pipeline leaves on the leader's disk: every leaf, and the checkpoints of the whole model.
+    loop.parts.inner.run(loop._work(world.view), lambda _: None, lambda: True)
+    teams.trained(team, 1)
+    world.stop(LEADER)
+    again = world.start(LEADER)
+    again.parts.teams = teams_of(world, quorum)
+    posted(world, 1)
+    assert quorum.bound() is BoundState.OPEN
+    assert again.parts.teams.plan == quorum.plan
