@@ -221,4 +221,4 @@ def _audits(member: Member) -> int:
 
 def _trains_in_quorum(member: Member, number: int) -> bool:
     now = read_snapshot(member.home)
-    return now is not None and now.round == number and "for quorum" in now.activity and now.step > 1
+    return now is not None and now.round == number and now.activity.startswith("training layer")

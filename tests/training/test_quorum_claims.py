@@ -143,7 +143,7 @@ def colluding(world: World) -> Iterator[Callable[[Callable[[Plan, Work], str]], 
     def begin(check: Callable[[Plan, Work], str]) -> Quorum:
         quorum = Quorum(world, check)
         world.account(OTHER)
-        quorum.start(lambda loaded: lying(loaded, quorum.lead.client.address, every=1))
+        quorum.start(lambda loaded: lying(loaded, quorum.lead.client.address, every=STEPS))
         world.start(OTHER)
         posted(world, 2)
         world.close_training()
@@ -180,7 +180,7 @@ def test_a_quorum_that_agrees_on_a_false_trace_is_caught_by_another_node(
 def test_a_member_that_signed_nothing_leaves_the_leader_to_answer(
     world: World, colluding: Callable[[Callable[[Plan, Work], str]], Quorum]
 ) -> None:
-    quorum = colluding(lambda *_: "step 0 has another trace")
+    quorum = colluding(lambda *_: "the step has another trace")
     play(world)
     world.tick()
     assert quorum.bound() is BoundState.FAULTY
