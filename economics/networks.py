@@ -145,10 +145,10 @@ class QuorumTimes:
 
 MAINNET_TIMES: Final = QuorumTimes()
 DEVNET_TIMES: Final = QuorumTimes(
-    heartbeat=Seconds(2),
-    offline=Seconds(8),
+    heartbeat=Seconds(3),
+    offline=Seconds(12),
     join=Seconds(6),
-    form=Seconds(6),
+    form=Seconds(9),
     accept=Seconds(10),
     session=Seconds(240),
     session_small=Seconds(240),

@@ -27,7 +27,7 @@ from node.training.audits import RoundAudits
 from node.training.chores import Chores
 from node.training.errors import OuterMismatchError
 from node.training.inner import InnerLoop, RoundWork
-from node.training.ledger import Ledger, RoundView
+from node.training.ledger import Ledger, RoundView, final_set
 from node.training.outer import NextState, OuterLoop
 from node.training.prover import Prover
 from node.training.quorum_chores import QuorumChores
@@ -122,7 +122,7 @@ class RoundLoop:
         self._me = parts.contracts.client.address
         self._parameters: Parameters = parts.contracts.registry.parameters()
         self._start: tuple[int, GlobalState] | None = None
-        self._next: tuple[int, NextState] | None = None
+        self._next: tuple[tuple[int, bytes], NextState] | None = None
         newest = parts.store.latest_round()
         self._round = 0 if newest is None else newest.number
         self._closed = 0
@@ -365,6 +365,8 @@ class RoundLoop:
     def _outer(self, view: RoundView) -> None:
         p = self._p
         p.reporter.update(activity="taking the outer step")
+        if not _has_all_finals(view):
+            return
         computed = self._computed(view)
         if p.chores.turn(view, "outer"):
             claim = p.prover.outer_claim(view, computed.root)
@@ -375,6 +377,8 @@ class RoundLoop:
     def _outer_window(self, view: RoundView) -> None:
         p = self._p
         p.reporter.update(activity="waiting for the outer step to become final")
+        if not _has_all_finals(view):
+            return
         try:
             p.outer.require_same(view, self._computed(view))
         except OuterMismatchError as error:
@@ -396,10 +400,11 @@ class RoundLoop:
             raise error from refused
 
     def _computed(self, view: RoundView) -> NextState:
-        if self._next is None or self._next[0] != view.number:
+        key = (view.number, view.info.final_set)
+        if self._next is None or self._next[0] != key:
             computed = self._p.outer.next_state(view, self._state(view))
             self._p.states.save(view.number + 1, computed.root, computed.state)
-            self._next = (view.number, computed)
+            self._next = (key, computed)
         return self._next[1]
 
     # --- between rounds ---
@@ -467,3 +472,11 @@ class RoundLoop:
             step=0 if changed else self._p.reporter.now.step,
             claims=self._p.records.rows(),
         )
+
+
+def _has_all_finals(view: RoundView) -> bool:
+    """Whether the events read so far tell of every claim that the round's figures, read a moment later, count as final.
+
+    Where they do not, the next look tells: an outer step over fewer updates would be a wrong one.
+    """
+    return final_set(view.finals) == view.info.final_set
