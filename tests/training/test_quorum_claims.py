@@ -9,6 +9,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +20,11 @@ from consensus.quorum.parts import Span
 from consensus.quorum.proposal import Proposal, Seat
 from economics import Steps, member_shares
 from economics.constants import CLAIM_BOND
+from economics.units import Seconds
 from node.chain.quorums import BoundState, Work
 from node.chain.types import ClaimState, Phase
 from node.config import Settings
+from node.data.dataset import Dataset
 from node.demo.liar import lying
 from node.errors import PeerError
 from node.genesis import workshop
@@ -39,12 +44,34 @@ from node.training.loop import RoundLoop
 from node.training.prover import claim_of
 from node.training.quorum_chores import QuorumChores
 from node.training.work import Workshop
-from tests.training.conftest import PATIENT, STAKE, STEPS, World
+from tests.conftest import Network
+from tests.training.conftest import PATIENT, STAKE, STEPS, World, deployed
+
+if TYPE_CHECKING:
+    from node.chain.devnet import Running
 
 pytestmark = pytest.mark.process
 LEADER, MEMBER, OTHER = 1, 2, 3
 PEERS = [bytes([18, 32, n]) * 5 for n in range(2)]
 SECONDS = 1_800
+LONG = replace(PATIENT, train_time=Seconds(3_000), window=Seconds(3_000), thaw=Seconds(36_000))
+"""Whole nodes and a game before the judge take their time on a busy machine; only the tests' jumps end a phase."""
+
+
+@pytest.fixture(scope="module")
+def patient(anvil: Running, shop: Workshop) -> Network:
+    """A network with long phases."""
+    return deployed(anvil, shop, LONG)
+
+
+@pytest.fixture
+def world(patient: Network, corpus: Dataset, tmp_path: Path) -> Iterator[World]:
+    """That network, in which nobody has staked; the chain is as it was when the test ends."""
+    snapshot = patient.rpc("evm_snapshot")
+    made = World(patient, corpus, tmp_path, LONG)
+    with made.stack:
+        yield made
+    patient.rpc("evm_revert", snapshot)
 
 
 class Quorum:
@@ -184,7 +211,7 @@ def test_a_member_that_signed_nothing_leaves_the_leader_to_answer(
     play(world)
     world.tick()
     assert quorum.bound() is BoundState.FAULTY
-    world.network.advance(PATIENT.window + 1)
+    world.network.advance(LONG.window + 1)
     world.until(lambda _: quorum.bound() is BoundState.LOST)
     assert quorum.active() == [-2 * CLAIM_BOND, 0]
 
@@ -204,7 +231,7 @@ def test_what_a_member_checks_before_it_signs(world: World) -> None:
 
 def test_rounds_that_a_session_could_train(world: World) -> None:
     contracts = world.account(LEADER)
-    calendar, train = Calendar(contracts), PATIENT.train_time
+    calendar, train = Calendar(contracts), LONG.train_time
     now = calendar.now()
     assert calendar.first_round(now, now + train, 0) == 1
     contracts.registry.open_round()
@@ -216,7 +243,7 @@ def test_rounds_that_a_session_could_train(world: World) -> None:
     now = calendar.now()
     assert calendar.first_round(now, now + train, 0) is None
     world.close_window()
-    assert calendar.first_round(now := calendar.now(), now + 2 * train + 2 * PATIENT.window, 0) == 2
+    assert calendar.first_round(now := calendar.now(), now + 2 * train + 2 * LONG.window, 0) == 2
 
 
 def test_a_stake_that_does_not_reach_signs_nothing(world: World) -> None:
