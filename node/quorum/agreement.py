@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from consensus.errors import ConsensusError
 from node.errors import PonwError
 from node.logs import get_logger
 from node.net.frames import FrameError, FrameSocket, SilentError
@@ -191,7 +192,7 @@ class Seats:
         line = _Line(stream, peer)
         try:
             self._answer(line)
-        except PonwError as error:  # what breaks off, is malformed, or was given up; or the chain does not answer
+        except (PonwError, ConsensusError) as error:  # what breaks off, is malformed, or was given up; or the chain does not answer
             log.info("a proposal came to nothing", peer=peer, reason=error.message)
         finally:
             line.close()

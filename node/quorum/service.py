@@ -14,6 +14,7 @@ from typing import Final, Protocol, Self
 
 from google.protobuf.message import DecodeError
 
+from consensus.errors import ConsensusError
 from consensus.quorum.formation import Terms, propose
 from consensus.quorum.peers import Peer
 from consensus.quorum.proposal import Proposal
@@ -273,7 +274,8 @@ class QuorumService:
         while not self._closing.is_set():
             try:
                 act()
-            except PonwError as error:  # the chain or the peer process does not answer: again at the next heartbeat
+            except (PonwError, ConsensusError) as error:
+                # The chain or the peer process does not answer, or heartbeats make no sense together: again at the next.
                 log.info("a quorum's chore has to wait", reason=error.message)
             self._closing.wait(self._times.heartbeat)
 
