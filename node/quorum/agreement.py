@@ -192,7 +192,7 @@ class Seats:
         line = _Line(stream, peer)
         try:
             self._answer(line)
-        except (PonwError, ConsensusError) as error:  # what breaks off, is malformed, or was given up; or the chain does not answer
+        except (PonwError, ConsensusError) as error:  # it breaks off, is malformed or given up; or the chain is silent
             log.info("a proposal came to nothing", peer=peer, reason=error.message)
         finally:
             line.close()

@@ -275,7 +275,7 @@ class QuorumService:
             try:
                 act()
             except (PonwError, ConsensusError) as error:
-                # The chain or the peer process does not answer, or heartbeats make no sense together: again at the next.
+                # The chain or the peer process does not answer, or heartbeats make no sense together: again later.
                 log.info("a quorum's chore has to wait", reason=error.message)
             self._closing.wait(self._times.heartbeat)
 
