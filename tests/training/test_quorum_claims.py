@@ -166,7 +166,7 @@ def test_a_quorums_reward_is_shared_and_its_bonds_come_back(world: World) -> Non
         return sessions.rows[quorum.session].left == {m.account for m in quorum.members}
 
     world.until(lambda _: left())
-    assert quorum.other.staking.account_of(quorum.other.client.address).locked == 0
+    assert quorum.lead.quorums.session_of(quorum.session).freed == 0b11
 
 
 @pytest.fixture
