@@ -107,6 +107,22 @@ def outer_alone(config: ModelConfig, number: int, leaders: Sequence[bytes], step
     return global_root(state.weights, state.velocity)
 
 
+class Endless:
+    """Time without a chain: rounds count within a quorum, and there is always time for the first."""
+
+    def now(self) -> int:
+        """Unix seconds."""
+        return int(time.time())
+
+    def current(self) -> int:
+        """No round was before the quorum's."""
+        return 0
+
+    def first_round(self, starts: int, ends: int, after: int) -> int | None:
+        """The next one."""
+        return after + 1
+
+
 class Node:
     """The parts of a running node, and what it does round by round."""
 
@@ -118,12 +134,11 @@ class Node:
         doors = stack.enter_context(Doors(port.listen(team.PROTOCOL)))
         around = Around(port, doors, Timeouts(options.timeout, options.timeout, options.timeout, 2.0), options.timeout)
         self._home = Path(options.home)
-        self.ended: list[str] = []
-        teams = Teams(self._key.account, around, self._home / "quorums", lambda _, why: self.ended.append(why))
+        teams = Teams(self._key.account, around, self._home / "quorums")
         signer = Consents(self._key, 31337, REGISTRY)
         self._times, self._resting = paced(options.pace), options.rounds == 0
         self._layer_us = options.layer_us
-        self.service = QuorumService(port, teams, signer, self._offer, self._times, lambda: int(time.time()))
+        self.service = QuorumService(port, teams, signer, self._offer, self._times, Endless())
         self._sync = Sync(self._config, port, NETWORK, self._home, stack)
         stack.enter_context(self.service)
 
@@ -149,7 +164,7 @@ class Node:
                 self._resting = True
             except PeerError as error:
                 _say({"quorum": mine.plan.id.hex(), "failed": error.message})
-                self.service.teams.leave(error.message)
+                self.service.teams.leave(mine.plan, error.message)
 
     def obey(self) -> None:
         """Commands, until the input ends: `sync` fetches the named updates and takes the outer step over them,
@@ -174,7 +189,8 @@ class Node:
 
     def _dissolve(self) -> dict[str, Any]:
         began, plan = time.monotonic(), self.service.teams.plan
-        self.service.teams.leave("its work is done")
+        if plan is not None:
+            self.service.teams.leave(plan, "its work is done")
         self.service.beat()
         quorum = "" if plan is None else plan.id.hex()
         return {"dissolved": quorum, "seconds": round(time.monotonic() - began, 3)}
@@ -195,7 +211,8 @@ class Node:
             if self._options.tell_steps:
                 _say({"step": leaf.step, "of": number, "quorum": mine.plan.id.hex()})
 
-        mine.train(work, [], take)
+        with self.service.teams.training():
+            mine.train(work, [], take)
         found = {"round": number, "quorum": mine.plan.id.hex(), "leader": leader.hex(), "seat": mine.place.at}
         found |= {"root": leaves[-1].state_root.hex(), "trace": Trace(leaves).root().hex()}
         found |= {"members": len(mine.plan.peers), "seconds": round(time.monotonic() - began, 2)}

@@ -145,17 +145,24 @@ class QuorumTimes:
 
 MAINNET_TIMES: Final = QuorumTimes()
 DEVNET_TIMES: Final = QuorumTimes(
-    heartbeat=Seconds(1),
-    offline=Seconds(4),
-    join=Seconds(2),
-    form=Seconds(4),
-    accept=Seconds(5),
-    session=Seconds(60),
-    session_small=Seconds(60),
-    session_max=Seconds(240),
+    heartbeat=Seconds(3),
+    offline=Seconds(12),
+    join=Seconds(6),
+    form=Seconds(9),
+    accept=Seconds(10),
+    session=Seconds(240),
+    session_small=Seconds(240),
+    session_max=Seconds(960),
     dissolve=Seconds(5),
     slow=Seconds(5),
     benchmark=Seconds(300),
     batches_min=10,
 )
 QUORUM_TIMES: Final = {MAINNET.name: MAINNET_TIMES, DEVNET.name: DEVNET_TIMES}
+"""By the network's name."""
+
+
+def times_for(train_time: int) -> QuorumTimes:
+    """What a network waits for whose rounds train for so many seconds: the main network's times, or those of a network
+    for tries, whose rounds are shorter."""
+    return MAINNET_TIMES if train_time >= MAINNET.train_time else DEVNET_TIMES

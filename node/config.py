@@ -69,6 +69,7 @@ class Settings(BaseSettings):
         1, description="seconds a block on the development chain; 0 mines each transaction at once"
     )
     p2p: bool = Field(False, description="whether `ponw run` joins the peer network")
+    quorums: bool = Field(True, description="whether the node takes seats in quorums, where it joins the peer network")
     p2p_host: str = Field("127.0.0.1", description="address the peer process listens on; 0.0.0.0 for all")
     p2p_port: Port = Field(0, description="its TCP port; 0 picks a free one at each start")
     p2p_announce: str = Field("", description="addresses that peers are told, by commas; empty tells where it listens")

@@ -29,6 +29,7 @@ def _facts(now: Snapshot) -> Table:
         ("node", f"{now.address}  {now.uri}"),
         ("mode", f"{now.mode}: {now.why}"),
         ("machine", machine(now)),
+        ("quorum", now.quorum or "-"),
         ("now", now.activity),
         ("round", f"{now.round} ({phase}), block {now.block}, {now.nodes} nodes"),
         ("training", f"step {now.step}/{now.steps}, loss {loss}, held-out {heldout}, {now.tokens_per_s:,.0f} tokens/s"),

@@ -53,8 +53,8 @@ def run(
         _network(settings_of(ctx), password_file, yes) as (settings, contracts, first),
         _stopping(stop),
         _display(plain) as show,
-        joined(settings, contracts) as beat,
-        assembled(settings, contracts, first, stop, _both(show, beat)) as loop,
+        joined(settings, contracts) as peers,
+        assembled(settings, contracts, first, stop, show, peers=peers) as loop,
     ):
         loop.run(rounds)
     typer.echo("Stopped; everything is saved.", err=True)
@@ -71,14 +71,6 @@ def _network(settings: Settings, password_file: Path | None, yes: bool) -> Itera
 
     with embedded_network(settings) as network:
         yield network
-
-
-def _both(one: Callable[[Snapshot], None], other: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:
-    def listen(now: Snapshot) -> None:
-        one(now)
-        other(now)
-
-    return listen
 
 
 @contextmanager

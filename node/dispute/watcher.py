@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from consensus.commitments.claim import Claim, ClaimKind
@@ -34,7 +35,17 @@ _OVER = ("NoGame", "NotOpenClaim", "TooEarly")
 class Watcher:
     """Plays for one node, on either side of any number of disputes. What it needs to go on is on chain or on disk."""
 
-    def __init__(self, contracts: Contracts, store: Store, cases: Cases, artefacts: Path, first_block: int) -> None:
+    def __init__(
+        self,
+        contracts: Contracts,
+        store: Store,
+        cases: Cases,
+        artefacts: Path,
+        first_block: int,
+        before_answer: Callable[[bytes, int, bytes], None] = lambda *_: None,
+    ) -> None:
+        """`before_answer` is told claim hash, step and op trace of each answer to a challenge of a TRAIN claim."""
+        self._before_answer = before_answer
         self._contracts, self._store, self._cases = contracts, store, cases
         self._artefacts = artefacts
         self._me = contracts.client.address
@@ -76,6 +87,8 @@ class Watcher:
         rerun = self._cases.rerun(view, claim, step)
         trace = rerun.trace.root
         RoundPublisher(self._artefacts, claim.claim.round).add_ops(step, rerun.roots)
+        if claim.claim.kind is ClaimKind.TRAIN:
+            self._before_answer(claim.hash, step, trace)
         openings = (Opening.empty(), Opening.empty())
         if stage_of(claim, step) is not Stage.UPDATE:
             steps = self._trace(claim.claim)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from consensus.quorum.capacity import Layout, choose_span
@@ -96,11 +96,27 @@ class Advisor:
 
     def _hold(self, machine: Machine, view: NetworkView | None, nodes: int) -> Span | None:
         fits = self.held is not None and self.held.stop <= self.layout.parts
-        if not fits or self.held is None or self.layout.bytes_of(self.held) > machine.memory:
-            counts = view.counts(without=machine.account) if view else [0] * self.layout.parts
+        counts = view.counts(without=machine.account) if view else [0] * self.layout.parts
+        crowded = view is not None and self.held is not None and self._is_crowded(machine, view, counts)
+        if not fits or self.held is None or crowded or self.layout.bytes_of(self.held) > machine.memory:
             account = bytes.fromhex(machine.account[2:])
             self.held = choose_span(self.layout, machine.memory, counts, nodes, account)
         return self.held
+
+    def _is_crowded(self, machine: Machine, view: NetworkView, counts: Sequence[int]) -> bool:
+        """Whether this node should hold other parts: a part is nobody's, while others hold all of what it holds.
+
+        Nodes that came at once may have chosen alike, and look for a quorum in vain. Only the one with the largest
+        account among the holders of its parts chooses anew, so that not all of them do.
+        """
+        own = self.held
+        if own is None or self._since is None or int(self.clock()) - self._since < self.times.join:
+            return False
+        nobodys = any(count == 0 and part not in own for part, count in enumerate(counts))
+        if not nobodys or any(counts[part] == 0 for part in own.parts() if part < len(counts)):
+            return False
+        alike = [n for n in view.online() if n.held and n.held.span.start < own.stop and own.start < n.held.span.stop]
+        return all(row.account.lower() <= machine.account.lower() for row in alike)
 
     def _propose(
         self, me: Peer, view: NetworkView | None, nodes: int, now: int, searched: int
@@ -113,7 +129,11 @@ class Advisor:
         rows = [n for n in view.online() if n.layer_us and n.mode not in KEPT and n.account.lower() not in taken]
         terms = Terms(now, nodes, view.arch_version, view.vocab_version, self.times)
         found = propose(me, [row.peer for row in rows], self.layout, terms)
-        return (found, "") if isinstance(found, Proposal) else (None, found.why_not)
+        if not isinstance(found, Proposal):
+            return None, found.why_not
+        if len(found.seats) == 1:
+            return None, "it holds the whole model, and no other node is needed"
+        return found, ""
 
     def _open_seat(self, me: Peer, view: NetworkView | None) -> QuorumRow | None:
         """A running quorum one of whose members is gone, and whose seat this node could take."""

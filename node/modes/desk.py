@@ -10,8 +10,9 @@ from pathlib import Path
 from consensus.arithmetic.engine import Engine
 from consensus.model.config import ModelConfig
 from consensus.quorum.capacity import layout_of
-from consensus.quorum.modes import Mode
+from consensus.quorum.modes import Action, Mode
 from consensus.quorum.parts import part_count, span_name
+from economics.networks import MAINNET_TIMES, QuorumTimes
 from node.modes.advisor import Advice, Advisor, Machine
 from node.modes.benchmark import SelfBenchmark
 from node.modes.sources import RecordSource, ViewSource
@@ -36,6 +37,9 @@ class ModeDesk:
     memory: int
     forced: Mode | None = None
     source: ViewSource | None = None
+    offline: str = ""
+    """Why this node takes part in no quorum although it has a source, in words; "" where it does."""
+    times: QuorumTimes = MAINNET_TIMES
     clock: Callable[[], float] = time.monotonic
     unix: Callable[[], float] = time.time
     advice: Advice | None = None
@@ -45,12 +49,17 @@ class ModeDesk:
     _written: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
-        self.bench = SelfBenchmark(self.clock)
+        self.bench = SelfBenchmark(self.clock, self.times)
 
     @property
     def trains(self) -> bool:
         """Whether the mode of the last look is one that trains."""
         return self.advice is None or self.advice.choice.mode in TRAINING
+
+    @property
+    def forms(self) -> bool:
+        """Whether the choice of the last look is to form a quorum."""
+        return self.advice is not None and self.advice.choice.action is Action.FORM
 
     def look(
         self, engine: Engine, config: ModelConfig, uris: Mapping[str, str], staked: bool = True
@@ -84,8 +93,8 @@ class ModeDesk:
 
     def _advisor_of(self, config: ModelConfig) -> Advisor:
         if self._advisor is None or config != self._config:
-            offline = "" if self.source else NO_PEERS
-            self._advisor, self._config = Advisor(layout_of(config), self.unix, offline=offline), config
+            self._advisor, self._config = Advisor(layout_of(config), self.unix, self.times), config
+        self._advisor.offline = self.offline if self.source else NO_PEERS
         return self._advisor
 
     def _from_chain(self, config: ModelConfig, uris: Mapping[str, str]) -> NetworkView:

@@ -1,4 +1,4 @@
-"""Taking streams that peers open, one after another, whatever becomes of the network in between."""
+"""Taking streams that peers open, one after another or a few at a time, whatever becomes of the network in between."""
 
 from __future__ import annotations
 

@@ -59,6 +59,8 @@ class Network(Control):
         self._binding: Binding | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
+        self._starting = threading.Lock()
+        """Held while a process is made and told what to do, so that none is made once we close."""
         self._watcher = threading.Thread(target=self._watch, name="peer-process", daemon=True)
         self.restarts = 0
         """How often the process was started again."""
@@ -85,12 +87,18 @@ class Network(Control):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.set()
-        self._end()
+        with self._starting:
+            self._closing.set()
+        # The watcher may be reading what the process says: its output is closed once that thread is done.
+        self._ask_to_end()
         self._watcher.join(STOP_SECONDS)
+        self._end()
 
     def _spawn(self) -> None:
-        process = self._process = self._popen()
+        with self._starting:
+            if self._closing.is_set():
+                return
+            process = self._process = self._popen()
         try:
             ready = _ready(process)
         except NetworkError:
@@ -165,13 +173,17 @@ class Network(Control):
                 _log.warning("binding_not_renewed", reason=error.message)
 
     def _end(self) -> None:
-        """Closing its standard input is how it is asked to end."""
+        self._ask_to_end()
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _ask_to_end(self) -> None:
+        """Closing its standard input is how it is asked."""
         process = self._process
         if process is None:
             return
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        if process.stdin is not None:
+            process.stdin.close()
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,9 +1,10 @@
 """How a quorum is agreed on: one proposes, every seat consents with its account's signature, then all start or none.
 
-Two rounds over one stream a seat, as in two-phase commit. A consent binds its signer only together with everybody
-else's: whoever holds fewer than all of them holds nothing. A seat that consented and hears no outcome within
-``OUTCOME_SECONDS`` is free again; it asks nobody. Where the outcome reaches only some, those find no neighbours and
-leave their session when the first round's links do not come up.
+Two rounds over one stream a seat, as in two-phase commit, and between them the session begins on chain with all
+consents. A consent binds its signer only together with everybody else's: whoever holds fewer than all of them holds
+nothing. A seat that consented and hears no outcome within ``OUTCOME_SECONDS`` is free to consent to another plan; it
+asks nobody, and where the session was begun all the same, the chain frees its bond when that is over. Where the outcome
+reaches only some, those find no neighbours and leave when the first round's links do not come up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from node.errors import PeerError, PonwError
+from consensus.errors import ConsensusError
+from node.errors import PonwError
 from node.logs import get_logger
 from node.net.frames import FrameError, FrameSocket, SilentError
 from node.net.hotkey import peer_text
@@ -29,8 +31,9 @@ log = get_logger("quorum")
 PROTOCOL: Final = "/ponw/quorum/1"
 ANSWER_SECONDS: Final = 10.0
 """For a peer to be reached, and again for it to answer a proposal."""
-OUTCOME_SECONDS: Final = 40.0
-"""For the outcome to reach a seat that has consented: as long as a proposer may need for all other seats, and more."""
+OUTCOME_SECONDS: Final = 90.0
+"""For the outcome to reach a seat that has consented: as long as a proposer may need for all other seats and for the
+transaction that begins the session, and more."""
 MESSAGE_BYTES: Final = 8 << 10
 _REASON: Final = 400
 
@@ -45,13 +48,25 @@ class Dialer(Protocol):
 
 
 class Signer(Protocol):
-    """A seat's account: signs and checks consents."""
+    """A seat's account: signs and checks consents, and knows the sessions on chain that they begin."""
 
     def consent(self, plan: Plan) -> bytes:
         """65 bytes, by this node's own account."""
 
     def signed_by(self, plan: Plan, signature: bytes) -> bytes:
         """The 20-byte account that signed; raises ConsentError where none did."""
+
+    def nonce(self) -> int:
+        """Sessions that this account has begun as leader. Raises PonwError."""
+
+    def objection(self, plan: Plan) -> Objection | None:
+        """Why the chain would refuse the session; None where it would not. Raises PonwError."""
+
+    def register(self, plan: Plan, consents: tuple[bytes, ...]) -> int:
+        """Begin the session of a plan that all have signed; its number. Raises QuorumError."""
+
+    def confirm(self, plan: Plan, session: int) -> None:
+        """Raises ConsentError unless the session of that number is the plan's, PonwError where it cannot tell."""
 
 
 class _Line:
@@ -65,12 +80,12 @@ class _Line:
         self._stream.close()
 
 
-def propose(plan: Plan, me: bytes, dialer: Dialer, signer: Signer) -> tuple[bytes, ...]:
-    """Win every seat's consent and start the quorum; the consents in the order of the seats.
+def propose(plan: Plan, me: bytes, dialer: Dialer, signer: Signer) -> int:
+    """Win every seat's consent, begin the session on chain, and start the quorum; the session's number.
 
     Raises:
-        RefusedError: a seat will not. QuorumError: one could not be reached, or signed something else. Whoever had
-        consented is told that nothing comes of it.
+        RefusedError: a seat will not. QuorumError: one could not be reached, or signed something else, or the chain
+        refused the session. Whoever had consented is told that nothing comes of it.
     """
     accounts = plan.proposal.accounts
     others = [(account, peer_text(peer)) for account, peer in zip(accounts, plan.peers, strict=True) if account != me]
@@ -82,7 +97,8 @@ def propose(plan: Plan, me: bytes, dialer: Dialer, signer: Signer) -> tuple[byte
             signed = dict(zip(lines, pool.map(lambda a: _ask(plan, a, lines[a], signer), lines), strict=True))
             signed[me] = signer.consent(plan)
             consents = tuple(signed[account] for account in accounts)
-            for _ in pool.map(lambda line: _start(plan, consents, line), lines.values()):
+            session = signer.register(plan, consents)
+            for _ in pool.map(lambda line: _start(plan, consents, session, line), lines.values()):
                 pass
     except QuorumError as error:
         _abort(lines.values(), error)
@@ -90,7 +106,7 @@ def propose(plan: Plan, me: bytes, dialer: Dialer, signer: Signer) -> tuple[byte
     finally:
         for line in lines.values():
             line.close()
-    return consents
+    return session
 
 
 def _reach(account: bytes, peer: str, dialer: Dialer, lines: dict[bytes, _Line]) -> None:
@@ -115,9 +131,10 @@ def _check(plan: Plan, account: bytes, consent: Consent, signer: Signer) -> None
         raise ConsentError(f"0x{account.hex()} did not consent to this quorum.", "The node proposes one without it.")
 
 
-def _start(plan: Plan, consents: Sequence[bytes], line: _Line) -> None:
+def _start(plan: Plan, consents: Sequence[bytes], session: int, line: _Line) -> None:
+    start = Start(plan=plan.digest, signatures=consents, session=session)
     with _talking():
-        line.frames.send(Outcome(start=Start(plan=plan.digest, signatures=consents)), ANSWER_SECONDS)
+        line.frames.send(Outcome(start=start), ANSWER_SECONDS)
         ready = line.frames.receive(Ready, MESSAGE_BYTES, ANSWER_SECONDS)
     if ready.plan != plan.digest:
         raise QuorumError(f"{line.peer} is ready for another quorum.", "The node proposes one without it.")
@@ -151,12 +168,17 @@ class Seats:
         me: bytes,
         signer: Signer,
         judge: Callable[[Plan], Objection | None],
-        started: Callable[[Plan, tuple[bytes, ...]], None],
+        started: Callable[[Plan, int], None],
         blame: Callable[[str, str], None] = lambda peer, why: None,
     ) -> None:
         self._me, self._signer, self._judge, self._started = me, signer, judge, started
         self._blame = blame
         self._busy = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether this node proposes, or answers a proposal, right now."""
+        return self._busy.locked()
 
     @contextmanager
     def proposing(self) -> Iterator[bool]:
@@ -175,7 +197,8 @@ class Seats:
             self._answer(line)
         except FrameError as error:
             self._blame(peer, error.message)
-        except PeerError as error:  # what breaks off or was given up
+            log.info("a proposal came to nothing", peer=peer, reason=error.message)
+        except (PonwError, ConsensusError) as error:  # it breaks off, is malformed or given up; or the chain is silent
             log.info("a proposal came to nothing", peer=peer, reason=error.message)
         finally:
             line.close()
@@ -201,7 +224,7 @@ class Seats:
             return Refusal.NOT_STAKED, "a quorum is proposed by its leader"
         if seat is None:
             return Refusal.OTHER_QUORUM, "this node has no seat in it"
-        return self._judge(plan)
+        return self._judge(plan) or self._signer.objection(plan)
 
     def _consent(self, plan: Plan, line: _Line) -> None:
         consent = Consent(plan=plan.digest, signature=self._signer.consent(plan))
@@ -214,7 +237,8 @@ class Seats:
             raise ConsentError(f"{line.peer} started another quorum than it proposed")
         for account, signature in zip(plan.proposal.accounts, start.signatures, strict=True):
             _check(plan, account, Consent(plan=plan.digest, signature=signature), self._signer)
-        self._started(plan, tuple(start.signatures))
+        self._signer.confirm(plan, start.session)
+        self._started(plan, start.session)
         line.frames.send(Ready(plan=plan.digest), ANSWER_SECONDS)
 
 

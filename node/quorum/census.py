@@ -22,13 +22,16 @@ NODES_MAX: Final = 10_000
 
 @dataclass(frozen=True)
 class Seen:
-    """A node's newest heartbeat. ``peer``: libp2p id in base58; ``at``: Unix seconds when it came."""
+    """A node's newest heartbeat. ``peer``: libp2p id in base58; ``at``: Unix seconds when it came; ``aside``: it takes
+    no seat; ``alone``: the last round that it began to train alone."""
 
     node: Peer
     peer: str
     quorum: bytes
     mode: str
     at: int
+    aside: bool = False
+    alone: int = 0
 
 
 class Census:
@@ -50,7 +53,7 @@ class Census:
             self._seen.pop(account, None)
             if len(self._seen) >= NODES_MAX:
                 del self._seen[next(iter(self._seen))]
-            self._seen[account] = Seen(node, peer, bytes(beat.quorum), beat.mode, self._now())
+            self._seen[account] = Seen(node, peer, bytes(beat.quorum), beat.mode, self._now(), beat.aside, beat.alone)
 
     def all(self) -> dict[bytes, Seen]:
         """Everyone heard of, the newest last."""

@@ -19,3 +19,7 @@ class RefusedError(QuorumError):
 
 class ConsentError(QuorumError):
     """A consent is not signed by the seat's account, or is for another plan."""
+
+
+class GivenUpError(QuorumError):
+    """This node itself goes no further with a round; it is not begun again over new links."""

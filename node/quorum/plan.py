@@ -11,6 +11,7 @@ from consensus.model.config import ModelConfig
 from consensus.pipeline.stages import Stage, by_counts
 from consensus.quorum.parts import Span
 from consensus.quorum.proposal import Proposal, Seat
+from consensus.quorum.rounds import has_time
 from economics.constants import MAX_STEPS, QUORUM_MEMBERS_MAX, SESSION_TIME_MAX
 from node.net.wire.common_pb2 import Versions
 from node.net.wire.quorum_pb2 import Plan as PlanMessage
@@ -28,7 +29,8 @@ class PlanError(QuorumError):
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A proposed session of a network (32 bytes). ``peers``: libp2p ids as multihashes, in the order of the seats;
-    ``steps``: inner steps a round.
+    ``steps``: inner steps a round; ``nonce``: sessions that the leader has begun on chain; ``round``: the first one
+    that the session trains.
 
     Raises PlanError where a field is out of its bounds or a member or a peer comes twice. That it follows the rules of
     quorums is ``consensus.quorum.validity``'s to say.
@@ -38,6 +40,8 @@ class Plan:
     proposal: Proposal
     peers: tuple[bytes, ...]
     steps: int
+    nonce: int = 0
+    round: int = 1
 
     def __post_init__(self) -> None:
         accounts = self.proposal.accounts
@@ -53,7 +57,9 @@ class Plan:
             raise PlanError("the leader has no seat")
         if not 1 <= self.steps <= MAX_STEPS or not 1 <= self.proposal.seconds <= SESSION_TIME_MAX:
             raise PlanError(f"a round has up to {MAX_STEPS} steps, a session up to {SESSION_TIME_MAX} seconds")
-        if not 0 < self.proposal.starts < 2**48:
+        if not (0 <= self.nonce < 2**64 and 0 < self.round < 2**64):
+            raise PlanError("a session has a number, and begins with a round")
+        if not 0 < self.proposal.starts < 2**40:
             raise PlanError("a session starts at a time in Unix seconds")
 
     @property
@@ -63,9 +69,11 @@ class Plan:
 
     @property
     def digest(self) -> bytes:
-        """What a consent signs: sha256 over network, id, steps (u32) and each peer behind its length, 32 bytes."""
+        """Its name in messages: sha256 over network, id, steps (u32), nonce (u64), round (u64), and each peer behind
+        its length, 32 bytes."""
         peers = b"".join(len(peer).to_bytes(1, "big") + peer for peer in self.peers)
-        return hashlib.sha256(_DOMAIN + self.network + self.id + self.steps.to_bytes(4, "big") + peers).digest()
+        numbers = self.steps.to_bytes(4, "big") + self.nonce.to_bytes(8, "big") + self.round.to_bytes(8, "big")
+        return hashlib.sha256(_DOMAIN + self.network + self.id + numbers + peers).digest()
 
     @property
     def leader(self) -> bytes:
@@ -76,6 +84,23 @@ class Plan:
     def ends(self) -> int:
         """Unix seconds."""
         return self.proposal.starts + self.proposal.seconds
+
+    @property
+    def layers(self) -> tuple[tuple[bytes, int, int], ...]:
+        """Account, first layer and number of layers of each seat: part 0 is the embedding, the last one the head."""
+        seats = self.proposal.seats
+        last = seats[-1].span.stop - 1
+        cut = [(seat.account, max(seat.span.start, 1), min(seat.span.stop, last)) for seat in seats]
+        return tuple((account, start - 1, stop - start) for account, start, stop in cut)
+
+    def takes(self, number: int, opened: int, deadline: int) -> bool:
+        """Whether the session trains round ``number``, which opened and takes claims until then (Unix seconds)."""
+        return number >= self.round and has_time(opened, deadline, self.proposal.starts, self.ends)
+
+    def renews(self, before: Plan) -> bool:
+        """Whether this is the same quorum once more."""
+        one, other = self.proposal, before.proposal
+        return (one.initiator, one.seats, self.peers) == (other.initiator, other.seats, before.peers)
 
     def seat_of(self, account: bytes) -> int | None:
         """The number of an account's seat, from 0 at the embedding."""
@@ -117,7 +142,9 @@ class Plan:
 
     def message(self) -> PlanMessage:
         """As it travels."""
-        return PlanMessage(versions=self.versions(), quorum=self.record(), steps=self.steps)
+        return PlanMessage(
+            versions=self.versions(), quorum=self.record(), steps=self.steps, nonce=self.nonce, round=self.round
+        )
 
     @classmethod
     def of(cls, message: PlanMessage) -> Plan:
@@ -137,7 +164,8 @@ class Plan:
             record.starts,
             record.seconds,
         )
-        plan = cls(versions.network, proposal, tuple(seat.peer for seat in record.seats), message.steps)
+        peers = tuple(seat.peer for seat in record.seats)
+        plan = cls(versions.network, proposal, peers, message.steps, message.nonce, message.round)
         if any(seat.span.stop >= 2**16 for seat in seats) or (versions.quorum and versions.quorum != plan.id):
             raise PlanError("a plan names another quorum than it describes")
         return plan

@@ -12,6 +12,7 @@ from typing import Final
 from tenacity import (
     RetryCallState,
     Retrying,
+    retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
     stop_after_delay,
@@ -32,7 +33,7 @@ from node.net.hotkey import peer_text
 from node.quorum import assembly
 from node.quorum.agreement import Dialer
 from node.quorum.doors import Doors
-from node.quorum.errors import QuorumError
+from node.quorum.errors import GivenUpError, QuorumError
 from node.quorum.pipeline.errors import BoundaryHashError, FrameError
 from node.quorum.pipeline.handshake import Terms
 from node.quorum.pipeline.link import Timeouts
@@ -47,6 +48,7 @@ log = get_logger("team")
 PROTOCOL: Final = "/ponw/pipeline/1"
 LINK_SECONDS: Final = 30.0
 """For a neighbour's stream to come up at the start of a round."""
+FOLDER_MARK: Final = "quorum-"
 REDIAL_SECONDS: Final = 0.5
 TRIES: Final = 5
 """Times that a round is begun over new links before the quorum gives it up."""
@@ -81,18 +83,32 @@ class Team:
     """
 
     def __init__(
-        self, plan: Plan, me: bytes, config: ModelConfig, engine: Engine, around: Around, folder: Path
+        self,
+        plan: Plan,
+        me: bytes,
+        config: ModelConfig,
+        engine: Engine,
+        around: Around,
+        folder: Path,
+        session: int = 0,
     ) -> None:
+        """`session`: its number on chain, 0 without one."""
         seat = plan.seat_of(me)
         if seat is None:
             raise QuorumError("This node has no seat in the quorum.")
         self.plan, self._me, self._around, self._engine = plan, me, around, engine
+        self.session = session
         self.place = Place(config, plan.stages(config), seat)
         self._versions = plan.versions()
         self.trained = 0
         """The last round whose work is done here."""
-        self._folder = folder / plan.id.hex()[:16]
+        self._folder = self.folder_of(folder, plan)
         self._store = CheckpointStore(self._folder / "stage", self.place.stage.shapes(config), state_root)
+
+    @staticmethod
+    def folder_of(folder: Path, plan: Plan) -> Path:
+        """Where a quorum's stages are kept, below `folder`."""
+        return folder / f"{FOLDER_MARK}{plan.id.hex()[:16]}"
 
     @property
     def leads(self) -> bool:
@@ -123,7 +139,8 @@ class Team:
         `link_seconds` without success no further try begins, so a member that is gone for good ends the quorum.
 
         Raises:
-            PeerError: the quorum does not come together again; what is on disk stands.
+            GivenUpError: what `on_leaf` raised to stop. PeerError: the quorum does not come together again. What is on
+            disk stands.
             DivergedError (consensus), DiskError.
         """
         self._store.drop_before(work.number - 1)  # the leader may still be fetching the last round's
@@ -138,7 +155,9 @@ class Team:
         again = Retrying(
             stop=stop_any(stop_after_attempt(TRIES), stop_after_delay(self._around.link_seconds)),
             wait=wait_fixed(REDIAL_SECONDS),
-            retry=retry_if_exception_type(PeerError),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, PeerError) and not isinstance(error, GivenUpError)
+            ),
             before_sleep=_told,
             reraise=True,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from consensus.dispute.audit import claim_draw
@@ -32,6 +33,8 @@ class RoundAudits:
     store: Store
     tools: Tools
     share_bps: int | None
+    own: Callable[[bytes], bool] = lambda _: False
+    """Whether a claim is of a quorum that this node was in: nobody judges its own work."""
     seed: bytes = b""
     done: dict[bytes, Finding] = field(default_factory=dict)
     tried: dict[bytes, int] = field(default_factory=dict)
@@ -104,7 +107,7 @@ class RoundAudits:
         return bool(self.seed)
 
     def _is_due(self, suspect: ClaimView, view: RoundView) -> bool:
-        if suspect.node == self.contracts.client.address:
+        if suspect.node == self.contracts.client.address or self.own(suspect.hash):
             return False
         me = bytes.fromhex(self.contracts.client.address[2:])
         draw = claim_draw(self.seed, suspect.hash, me)

@@ -70,10 +70,15 @@ class Ledger:
     chain needs no repair; where peers serve is remembered."""
 
     def __init__(self, contracts: Contracts, first_block: int) -> None:
-        self._contracts, self._first = contracts, first_block
+        self._contracts, self.first = contracts, first_block
         self._opened: dict[int, int] = {}
         self._uris: dict[str, str] = {}
         self._terms: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+
+    @property
+    def nodes(self) -> int:
+        """Accounts that have announced where they serve, as of the last look."""
+        return len(self._uris)
 
     def look(self, number: int | None = None) -> RoundView:
         """A round as it stands at one block, by default the newest round. An earlier one must have been seen before.
@@ -88,7 +93,7 @@ class Ledger:
         block = self._contracts.client.block()
         newest = registry.current_round(block.number)
         wanted = newest if number is None else number
-        since = self._opened.get(wanted, max(self._opened.values(), default=self._first))
+        since = self._opened.get(wanted, max(self._opened.values(), default=self.first))
         found = list(registry.events(since, block.number))
         self._remember(found)
         info, phase = registry.round_of(wanted, block.number), registry.phase_of(wanted, block.number)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from consensus.commitments.claim import ClaimKind
 from consensus.commitments.trace import StepLeaf, loss_value
+from consensus.quorum.modes import Mode
 from consensus.training.outer import GlobalState
 from economics.cohort import inner_steps
 from node.chain.contracts import Contracts
@@ -18,6 +19,7 @@ from node.dispute.watcher import Watcher
 from node.errors import FundsError, PeerError, PendingError, RevertError, RpcError
 from node.logs import get_logger
 from node.modes.desk import ModeDesk
+from node.quorum.errors import GivenUpError
 from node.quorum.team import Team
 from node.quorum.teams import Teams
 from node.storage.store import Store
@@ -25,9 +27,10 @@ from node.training.audits import RoundAudits
 from node.training.chores import Chores
 from node.training.errors import OuterMismatchError
 from node.training.inner import InnerLoop, RoundWork
-from node.training.ledger import Ledger, RoundView
+from node.training.ledger import Ledger, RoundView, final_set
 from node.training.outer import NextState, OuterLoop
 from node.training.prover import Prover
+from node.training.quorum_chores import QuorumChores
 from node.training.records import Records
 from node.training.snapshot import Reporter
 from node.training.states import GlobalStates
@@ -72,8 +75,13 @@ class Parts:
     records: Records
     reporter: Reporter
     stop: threading.Event
+    quorum_chores: QuorumChores
     teams: Teams | None = None
     """The quorums that this node takes part in; None where it has no peer network."""
+    waits: Callable[[RoundView], bool] = lambda _: False
+    """Whether a quorum may yet come to be that trains the round at hand."""
+    standing: Callable[[], str] = lambda: ""
+    """The quorum that this node is in, or why there is none, in words."""
 
     @property
     def workshop(self) -> Workshop:
@@ -114,7 +122,7 @@ class RoundLoop:
         self._me = parts.contracts.client.address
         self._parameters: Parameters = parts.contracts.registry.parameters()
         self._start: tuple[int, GlobalState] | None = None
-        self._next: tuple[int, NextState] | None = None
+        self._next: tuple[tuple[int, bytes], NextState] | None = None
         newest = parts.store.latest_round()
         self._round = 0 if newest is None else newest.number
         self._closed = 0
@@ -177,12 +185,13 @@ class RoundLoop:
         if view.number:
             self._enter(view)
             self._p.records.sync(view)
+        self._p.quorum_chores.look(view, self._p.workshop)
         self._round = view.number
         if view.phase in (Phase.NONE, Phase.CLOSED):
             self._finish(view)
             if not self._is_done():
                 chores.open_round(view)
-        elif view.phase is Phase.TRAIN and not self._p.modes.trains:
+        elif view.phase is Phase.TRAIN and not (self._p.modes.trains or self._has_begun(view)):
             self._p.reporter.update(activity="not training in this mode; waiting for claims to audit")
         elif view.phase is Phase.TRAIN:
             self._train(view)
@@ -214,14 +223,19 @@ class RoundLoop:
         own = view.own(self._me, ClaimKind.TRAIN)
         if own is not None:
             p.prover.sent(own.claim)
+            self._alone(view)
             p.reporter.update(activity="claim posted, waiting for the window")
             return
         if self._seconds_left(view) <= 0:
             p.reporter.update(activity="waiting for the next round")
             return
-        team = None if p.teams is None else p.teams.of_round(view.info, p.workshop)
+        team = self._team(view)
         if team is not None and self._train_in_team(view, team):
             return
+        if p.modes.forced is Mode.PIPELINE or (p.waits(view) and not self._has_begun(view)):
+            p.reporter.update(activity="waiting for a quorum to come to be")
+            return
+        self._alone(view)
         work = self._work(view)
         steps = 0
         if p.store.own_claim(view.number, ClaimKind.TRAIN) is None:
@@ -233,9 +247,25 @@ class RoundLoop:
                 return
         self._claim(view, work, steps)
 
+    def _team(self, view: RoundView) -> Team | None:
+        teams = self._p.teams
+        return None if teams is None else teams.of_round(view.number, view.info, self._p.workshop)
+
+    def _alone(self, view: RoundView) -> None:
+        """From here on no quorum trains the round with this node."""
+        if self._p.teams is not None:
+            self._p.teams.begin_alone(view.number)
+
+    def _has_begun(self, view: RoundView) -> bool:
+        """Whether the round's work was begun in a mode that trains, and has to be brought to its end."""
+        teams = self._p.teams
+        begun = teams is not None and (teams.alone == view.number or self._team(view) is not None)
+        return begun or self._p.store.own_claim(view.number, ClaimKind.TRAIN) is not None
+
     def _train_in_team(self, view: RoundView, team: Team) -> bool:
         """This node's stage of the round, and the claim where it leads; False where it is to train alone after all."""
         p, steps = self._p, team.plan.steps
+        assert p.teams is not None  # noqa: S101 - narrows for the type checker
         work = replace(self._work(view), task=Task(view.info.randomness, team.plan.leader), steps=steps)
         if not team.leads and p.store.own_claim(view.number, ClaimKind.TRAIN) is not None:
             return False  # it trained alone before the quorum came to be
@@ -243,25 +273,44 @@ class RoundLoop:
             p.reporter.update(activity=f"training {team.words}", steps=steps)
             self._stepped_at = self._clock()
             try:
-                team_round(p.inner, team, work, view.info.start_root, p.workshop, lambda leaf: self._leaf(view, leaf))
+                with p.teams.training():
+                    team_round(p.inner, team, work, view.info.start_root, p.workshop, self._team_leaf(view, team))
             except PeerError as error:
-                assert p.teams is not None  # noqa: S101 - narrows for the type checker
-                p.teams.leave(error.message)
+                if p.stop.is_set():
+                    return True
+                p.teams.leave(team.plan, error.message)
                 return False
+            p.teams.trained(team, view.number)
         if team.leads:
-            self._claim(view, work, steps)
+            self._claim(view, work, steps, team.session)
         else:
             p.reporter.update(activity="the quorum's stage is trained, waiting for the window")
         return True
 
-    def _claim(self, view: RoundView, work: RoundWork, steps: int) -> None:
-        """Plan, publish and post the claim over the first `steps` steps on record."""
+    def _team_leaf(self, view: RoundView, team: Team) -> Callable[[StepLeaf], None]:
+        """As `_leaf`, and ends the team's round where this node stops or the time is over."""
+
+        def take(leaf: StepLeaf) -> None:
+            self._leaf(view, leaf)
+            if leaf.step + 1 == team.plan.steps:
+                return
+            if self._p.stop.is_set():
+                raise GivenUpError("This node stops.")
+            if min(self._seconds_left(view), self._seconds_until(view, team.plan.ends)) <= 0:
+                raise GivenUpError(f"The round's time was over after {leaf.step + 1} steps.", "Choose fewer steps.")
+
+        return take
+
+    def _claim(self, view: RoundView, work: RoundWork, steps: int, session: int = 0) -> None:
+        """Plan, publish and post the claim over the first `steps` steps on record, for a session on chain if given."""
         p = self._p
         p.reporter.update(activity="publishing")
         claim = p.prover.train_claim(view, work, steps)
         p.prover.publish(claim, work, p.states.path(view.number))
         p.reporter.update(activity="posting the claim")
-        if p.chores.attempt(lambda: p.contracts.registry.post(claim), "WrongPhase"):
+        registry = p.contracts.registry
+        post = (lambda: registry.post_for(claim, session)) if session else (lambda: registry.post(claim))
+        if p.chores.attempt(post, "WrongPhase", "SessionOver", "SessionBusy"):
             p.prover.sent(claim)
 
     def _work(self, view: RoundView) -> RoundWork:
@@ -285,9 +334,12 @@ class RoundLoop:
 
     def _seconds_left(self, view: RoundView) -> float:
         """Seconds of training before the claim has to be published and posted."""
+        return self._seconds_until(view, view.info.claim_deadline)
+
+    def _seconds_until(self, view: RoundView, deadline: int) -> float:
         margin = max(POST_SECONDS, self._parameters.train_time // POST_SHARE)
         passed = self._clock() - self._seen_at
-        return view.info.claim_deadline - margin - view.block.timestamp - passed
+        return deadline - margin - view.block.timestamp - passed
 
     # --- audit ---
 
@@ -313,6 +365,8 @@ class RoundLoop:
     def _outer(self, view: RoundView) -> None:
         p = self._p
         p.reporter.update(activity="taking the outer step")
+        if not _has_all_finals(view):
+            return
         computed = self._computed(view)
         if p.chores.turn(view, "outer"):
             claim = p.prover.outer_claim(view, computed.root)
@@ -323,6 +377,8 @@ class RoundLoop:
     def _outer_window(self, view: RoundView) -> None:
         p = self._p
         p.reporter.update(activity="waiting for the outer step to become final")
+        if not _has_all_finals(view):
+            return
         try:
             p.outer.require_same(view, self._computed(view))
         except OuterMismatchError as error:
@@ -344,10 +400,11 @@ class RoundLoop:
             raise error from refused
 
     def _computed(self, view: RoundView) -> NextState:
-        if self._next is None or self._next[0] != view.number:
+        key = (view.number, view.info.final_set)
+        if self._next is None or self._next[0] != key:
             computed = self._p.outer.next_state(view, self._state(view))
             self._p.states.save(view.number + 1, computed.root, computed.state)
-            self._next = (view.number, computed)
+            self._next = (key, computed)
         return self._next[1]
 
     # --- between rounds ---
@@ -407,6 +464,7 @@ class RoundLoop:
         changed = view.number != self._p.reporter.now.round
         self._p.reporter.update(
             **standing,
+            quorum=self._p.standing(),
             block=view.block.number,
             round=view.number,
             phase=view.phase.name.lower(),
@@ -414,3 +472,11 @@ class RoundLoop:
             step=0 if changed else self._p.reporter.now.step,
             claims=self._p.records.rows(),
         )
+
+
+def _has_all_finals(view: RoundView) -> bool:
+    """Whether the events read so far tell of every claim that the round's figures, read a moment later, count as final.
+
+    Where they do not, the next look tells: an outer step over fewer updates would be a wrong one.
+    """
+    return final_set(view.finals) == view.info.final_set

@@ -46,6 +46,7 @@ class Snapshot(BaseModel):
     tier: int = 0
     layer_us: int = 0
     holds: str = ""
+    quorum: str = ""
     activity: str = "starting"
     block: int = 0
     round: int = 0

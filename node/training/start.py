@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from consensus.quorum.modes import Mode
+from economics.networks import times_for
 from node.artefacts.layout import ARTEFACTS_NAME
 from node.artefacts.server import create_app
 from node.artefacts.serving import serve_in_thread
@@ -20,7 +21,9 @@ from node.errors import FundsError
 from node.genesis import workshop
 from node.modes.desk import ModeDesk
 from node.modes.memory import usable_memory
+from node.net.client import Network
 from node.paths import private_folder
+from node.quorum.sessions import Sessions
 from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
@@ -28,6 +31,7 @@ from node.training.inner import InnerLoop
 from node.training.ledger import Ledger
 from node.training.loop import Fitted, Parts, RoundLoop
 from node.training.prover import Prover
+from node.training.quorum_side import QuorumSide, before_answer, quorum_chores
 from node.training.records import Records
 from node.training.snapshot import Reporter, Snapshot
 from node.training.states import GlobalStates
@@ -46,10 +50,12 @@ def assembled(
     listen: Callable[[Snapshot], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     make_workshop: Callable[[Settings], Workshop] = workshop,
+    peers: Network | None = None,
 ) -> Iterator[RoundLoop]:
     """A round loop that is ready to run: engine proved, network checked, stake there, artefacts served and announced.
 
-    `make_workshop` is called once for the loop's thread, and once more for that of disputes when one begins.
+    `make_workshop` is called once for the loop's thread, and once more for that of disputes, and that of a quorum's
+    challenged steps, when one begins. With `peers` the node tells the network about itself, and takes seats in quorums.
 
     Raises:
         KernelError (consensus), OtherProgramError, FundsError (not staked), ServerError, DatabaseError, DiskError,
@@ -63,6 +69,7 @@ def assembled(
     with (
         Store.open(home) as store,
         serve_in_thread(create_app(artefacts), settings.listen_host, settings.listen_port) as served,
+        ExitStack() as stack,
     ):
         ledger = Ledger(contracts, first_block)
         uri = settings.public_uri or served.uri
@@ -81,7 +88,13 @@ def assembled(
             return Fitted(made, tools, inner, Prover(made, contracts, store, inner, artefacts))
 
         fitted = fit(shop)
-        cases = Cases(address, make_eras, states, lambda made: Tools.of(made, home, address))
+        times = times_for(contracts.registry.parameters().train_time)
+        sessions, chores = Sessions(contracts, first_block), Chores(contracts, clock)
+
+        def make_cases() -> Cases:
+            return Cases(address, make_eras, states, lambda made: Tools.of(made, home, address))
+
+        side = None if peers is None else QuorumSide(settings, contracts, peers, first_block, make_cases, times)
         parts = Parts(
             settings=settings,
             contracts=contracts,
@@ -91,20 +104,30 @@ def assembled(
             eras=eras,
             fit=fit,
             fitted=fitted,
-            audits=RoundAudits(contracts, store, fitted.tools, settings.audit_share_bps),
-            chores=Chores(contracts, clock),
+            audits=RoundAudits(
+                contracts,
+                store,
+                fitted.tools,
+                settings.audit_share_bps,
+                lambda claim_hash: sessions.shares(claim_hash, address),
+            ),
+            chores=chores,
             modes=ModeDesk(
                 home=home,
                 account=address,
                 memory=usable_memory(settings.memory_mib),
                 forced=None if settings.mode is None else Mode(settings.mode),
+                times=times,
                 clock=clock,
             ),
-            watcher=Watcher(contracts, store, cases, artefacts, first_block),
+            watcher=Watcher(contracts, store, make_cases(), artefacts, first_block, before_answer(side)),
             records=Records(contracts, store),
             reporter=reporter,
             stop=stop,
+            quorum_chores=quorum_chores(contracts, sessions, chores, store, side),
         )
+        if side is not None:
+            stack.enter_context(side.running(parts, sessions))
         try:
             yield RoundLoop(parts, clock)
         finally:

@@ -39,4 +39,3 @@ def team_round(
     team.train(TeamRound(work.round, start_root, lambda: work.weights, batch), known, take)
     if team.leads:
         team.assemble(work.round, inner.leaves(work.round)[: work.steps], inner.checkpoints)
-    team.trained = work.round

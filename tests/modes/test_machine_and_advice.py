@@ -196,11 +196,38 @@ def test_it_forms_after_the_search_and_the_proposal_is_there() -> None:
     clock = Ticks()
     advisor = Advisor(uniform_layout(6, 100, 150), clock, DEVNET_TIMES, held=Span(3, 8))
     advisor.advise(Machine(ME, 20_000, 10**9), view)
-    clock.now = 2.0
+    clock.now = float(DEVNET_TIMES.join)
     advice = advisor.advise(Machine(ME, 20_000, 10**9), view)
     assert advice.proposal is not None
     assert advice.proposal.initiator == bytes.fromhex(ME[2:])
     assert advice.proposal.seconds == DEVNET_TIMES.session_small
+
+
+def test_of_those_that_hold_alike_the_one_with_the_largest_account_chooses_anew() -> None:
+    def held(number: int, others: list[NodeRow], seconds: int) -> Span | None:
+        clock = Ticks()
+        clock.now = 1_000.0
+        advisor = Advisor(uniform_layout(6, 100, 150), clock, held=Span(0, 5))
+        me = Machine(account(number), 20_000, 600)
+        view = NetworkView(layers=6, nodes=others)
+        advisor.advise(me, view)
+        clock.now += seconds
+        return advisor.advise(me, view).span
+
+    alike = [row(1, 0, 5), row(2, 0, 4)]
+    assert held(3, alike, 29) == Span(0, 5)  # it has not looked for a quorum for long
+    moved = held(3, alike, 30)
+    assert moved is not None
+    assert moved.stop == 8
+    assert held(1, [row(3, 0, 5)], 30) == Span(0, 5)
+    assert held(3, [row(1, 0, 5), row(2, 5, 8)], 30) == Span(0, 5)  # nothing is missing
+    assert held(3, [row(1, 2, 5)], 30) == Span(0, 5)  # nobody else holds its first parts
+
+
+def test_a_node_that_holds_everything_needs_no_quorum() -> None:
+    mode, action, why = _advise(NetworkView(layers=6, nodes=[row(1, 0, 4)]), 90, held=Span(0, 8))
+    assert (mode, action) == (Mode.ASYNC, Action.STAY)
+    assert "it holds the whole model" in why
 
 
 def test_it_says_why_it_cannot_form() -> None:

@@ -18,14 +18,25 @@ from pathlib import Path
 
 import pytest
 
+from bench.quorum_node import Endless
+from consensus.quorum.capacity import uniform_layout
+from consensus.quorum.parts import Span
+from consensus.quorum.peers import Peer
+from economics.networks import DEVNET_TIMES
 from node.net.client import Network
 from node.net.errors import NetworkDownError, NetworkError, PeerLostError
 from node.net.identity import hot_key
-from node.net.joining import Beats
 from node.net.plain import signed
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.gossip_pb2 import Heartbeat
-from node.training.snapshot import Snapshot
+from node.quorum.consent import Consents
+from node.quorum.doors import Doors
+from node.quorum.offer import Offer
+from node.quorum.port import NetPort
+from node.quorum.service import QuorumService
+from node.quorum.team import PROTOCOL as PIPELINE
+from node.quorum.team import Around
+from node.quorum.teams import Teams
 from tests.net.peer_nodes import OTHER_NETWORK, Signer, ids, settings, stake_file, until
 
 pytestmark = pytest.mark.process
@@ -218,17 +229,36 @@ def test_ponw_peers_lists_them(three: Three) -> None:
     assert three.b.me in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def service(three: Three, node: Network, number: int, mode: str) -> QuorumService:
+    """What a running node tells and hears."""
+    port, account = NetPort(node, time.monotonic), bytes.fromhex(Signer(number).address[2:])
+    around = Around(port, Doors(port.listen(PIPELINE)))
+    teams = Teams(account, around, three.folder / f"quorums{number}")
+    teams.begin_alone(7)
+    peer = Peer(account, 5_000, 0, Span(0, 4), 1 << 20)
+    offer = Offer(peer, bytes(32), uniform_layout(6, 100, 150), 4, mode=mode, round=7, step=3, aside="to be heard only")
+    return QuorumService(
+        port, teams, Consents(Signer(number), 31337, "0x" + "11" * 20), lambda: offer, DEVNET_TIMES, Endless()
+    )
+
+
 def test_heartbeats_of_a_running_node(three: Three) -> None:
     until(lambda: three.c.me in ids(three.a))
-    with three.c.subscribe("heartbeats", timeout=40) as messages:
-        beats = Beats(three.a, 0.2)
-        beats.update(Snapshot(mode="solo", round=7, step=3))
-        peer, body = next(messages)
-        while Heartbeat.FromString(body).mode != "solo":
-            peer, body = next(messages)
-        beats.close()
-    beat = Heartbeat.FromString(body)
-    assert (peer, beat.round, beat.step) == (three.a.me, 7, 3)
+    with service(three, three.a, 1, "solo"), service(three, three.c, 3, "async") as heard:
+        account = bytes.fromhex(Signer(1).address[2:])
+        until(lambda: account in heard.census.online())
+        seen = heard.census.all()[account]
+    assert (seen.peer, seen.mode, seen.alone, seen.aside, seen.quorum) == (three.a.me, "solo", 7, True, b"")
+    assert (seen.node.layer_us, seen.node.held, seen.node.memory) == (5_000, Span(0, 4), 1 << 20)
+
+
+def test_a_process_that_is_closed_while_it_restarts_ends_quietly(tmp_path: Path) -> None:
+    stake_file(tmp_path)
+    for _ in range(3):  # at another point of the restart each time
+        with Network.start(settings(tmp_path, "r"), Signer(1)) as network:
+            os.kill(network.pid, signal.SIGKILL)
+            until(lambda: network.restarts == 1)
+        assert not network._watcher.is_alive()
 
 
 def test_denied_host_cannot_connect(three: Three) -> None:

@@ -16,12 +16,13 @@ from bench.accounts import NumberedAccount
 from consensus.model.config import PRESETS
 from consensus.quorum.parts import Span
 from consensus.quorum.proposal import Proposal, Seat
+from node.chain.quorums import check_members
 from node.errors import PeerError
 from node.net.frames import FrameSocket, SilentError
 from node.net.hotkey import peer_text
 from node.net.wire import common_pb2, quorum_pb2
 from node.quorum.agreement import PROTOCOL, Seats, propose
-from node.quorum.consent import Consents
+from node.quorum.consent import Consents, consent_of
 from node.quorum.errors import ConsentError, QuorumError, RefusedError
 from node.quorum.plan import Plan, PlanError
 
@@ -76,13 +77,18 @@ class Member:
 
     def __init__(self, wire: Wire, number: int, objection: tuple[int, str] | None = None) -> None:
         self.started: list[Plan] = []
+        self.sessions: list[int] = []
         self.seats = Seats(
             address(KEYS[number]),
             consents(KEYS[number]),
             lambda _: objection,
-            lambda plan, _: self.started.append(plan),
+            self._take,
         )
         wire.handlers[NAMES[number]] = self.seats.answer
+
+    def _take(self, plan: Plan, session: int) -> None:
+        self.started.append(plan)
+        self.sessions.append(session)
 
 
 @pytest.fixture
@@ -92,17 +98,79 @@ def wire() -> Iterator[Wire]:
     wire.join()
 
 
-def start(wire: Wire, plan: Plan) -> tuple[bytes, ...]:
-    return propose(plan, address(KEYS[0]), wire, consents(KEYS[0]))
+class Booked(Consents):
+    """A leader's consents, with a chain that gives numbers to sessions, or refuses them."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(KEYS[0], 31337, REGISTRY)
+        self.number, self.signatures = number, tuple[bytes, ...]()
+
+    def register(self, plan: Plan, consents: tuple[bytes, ...]) -> int:
+        if not self.number:
+            raise QuorumError("the session was not begun on chain: no stake")
+        self.signatures = consents
+        return self.number
+
+
+def start(wire: Wire, plan: Plan, number: int = 1) -> int:
+    return propose(plan, address(KEYS[0]), wire, Booked(number))
 
 
 def test_all_consent_and_all_start(wire: Wire) -> None:
     members, plan = [Member(wire, 1), Member(wire, 2)], plan_of()
-    signatures = start(wire, plan)
+    leader = Booked(7)
+    assert propose(plan, address(KEYS[0]), wire, leader) == 7
     wire.join()
     assert [member.started for member in members] == [[plan], [plan]]
-    signers = [consents(KEYS[0]).signed_by(plan, signature) for signature in signatures]
+    assert [member.sessions for member in members] == [[7], [7]]
+    signers = [consents(KEYS[0]).signed_by(plan, signature) for signature in leader.signatures]
     assert signers == list(plan.proposal.accounts)
+
+
+def test_a_session_that_the_chain_refuses_begins_nowhere(wire: Wire) -> None:
+    members = [Member(wire, 1), Member(wire, 2)]
+    with pytest.raises(QuorumError, match="no stake"):
+        start(wire, plan_of(), 0)
+    wire.join()
+    assert [member.started for member in members] == [[], []]
+
+
+class Doubting(Consents):
+    """A member whose chain knows better."""
+
+    def __init__(self, number: int, objection: tuple[int, str] | None = None, *, stands: bool = True) -> None:
+        super().__init__(KEYS[number], 31337, REGISTRY)
+        self.found, self.stands = objection, stands
+
+    def objection(self, plan: Plan) -> tuple[int, str] | None:
+        return self.found
+
+    def confirm(self, plan: Plan, session: int) -> None:
+        if not self.stands:
+            raise ConsentError("session 7 on chain is another one than was agreed on")
+
+
+def test_a_member_asks_the_chain_before_it_signs_and_before_it_starts(wire: Wire) -> None:
+    started: list[Plan] = []
+    doubts = Doubting(2, (common_pb2.Refusal.NOT_STAKED, "its free stake does not reach"))
+    wire.handlers[NAMES[1]] = Seats(
+        address(KEYS[2]), doubts, lambda _: None, lambda plan, _: started.append(plan)
+    ).answer
+    plan = Plan(bytes(32), replace(plan_of(2).proposal, seats=_second(2)), tuple(PEERS[:2]), 10)
+    with pytest.raises(RefusedError, match="does not reach"):
+        start(wire, plan)
+    unsure = Doubting(2, stands=False)
+    wire.handlers[NAMES[1]] = Seats(
+        address(KEYS[2]), unsure, lambda _: None, lambda plan, _: started.append(plan)
+    ).answer
+    with pytest.raises(QuorumError, match="closed the stream"):
+        start(wire, plan)
+    wire.join()
+    assert started == []
+
+
+def _second(number: int) -> tuple[Seat, ...]:
+    return Seat(address(KEYS[0]), Span(0, 2)), Seat(address(KEYS[number]), Span(2, 6))
 
 
 def test_one_refusal_and_nobody_starts(wire: Wire) -> None:
@@ -140,7 +208,14 @@ def test_a_consent_by_another_account_is_none(wire: Wire) -> None:
 def test_a_consent_for_another_chain_is_none() -> None:
     plan = plan_of()
     assert consents(KEYS[1], 1).signed_by(plan, consents(KEYS[1]).consent(plan)) != address(KEYS[1])
-    assert consents(KEYS[1]).signed_by(replace(plan, steps=11), consents(KEYS[1]).consent(plan)) != address(KEYS[1])
+    assert consents(KEYS[1]).signed_by(replace(plan, nonce=1), consents(KEYS[1]).consent(plan)) != address(KEYS[1])
+
+
+def test_a_consent_is_the_contracts_own() -> None:
+    consent = consent_of(plan_of())
+    assert [(member.first_layer, member.layer_count) for member in consent.members] == [(0, 1), (1, 2), (3, 1)]
+    check_members(consent.members, consent.leader, PRESETS["tiny"].layers)
+    assert (consent.nonce, consent.until) == (0, 2_800)
 
 
 def test_only_the_leader_proposes(wire: Wire) -> None:
@@ -262,9 +337,11 @@ def test_everything_is_in_the_digest() -> None:
     plan = plan_of()
     others = [
         replace(plan, steps=11),
+        replace(plan, nonce=1),
+        replace(plan, round=2),
         replace(plan, network=bytes(31) + b"1"),
         replace(plan, peers=tuple(reversed(plan.peers))),
         replace(plan, proposal=replace(plan.proposal, starts=1_001)),
         replace(plan, proposal=replace(plan.proposal, vocab_version=1)),
     ]
-    assert len({one.digest for one in [plan, *others]}) == 6
+    assert len({one.digest for one in [plan, *others]}) == 8

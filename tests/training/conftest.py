@@ -14,7 +14,7 @@ import pytest
 from consensus.arithmetic import choose_engine
 from consensus.commitments.claim import Claim, ClaimKind
 from consensus.model.config import PRESETS
-from economics.networks import DEVNET
+from economics.networks import DEVNET, NetworkParameters
 from economics.units import Seconds, neuro
 from node import config
 from node.chain.contracts import Contracts
@@ -56,6 +56,7 @@ class World:
     network: Network
     dataset: Dataset
     folder: Path
+    times: NetworkParameters = PATIENT
     clock: ManualClock = field(default_factory=ManualClock)
     stack: ExitStack = field(default_factory=ExitStack)
     loops: dict[int, RoundLoop] = field(default_factory=dict)
@@ -118,15 +119,15 @@ class World:
 
     def close_training(self) -> None:
         """Move the chain past the claim deadline."""
-        self.network.advance(PATIENT.train_time + 1)
+        self.network.advance(self.times.train_time + 1)
 
     def close_window(self) -> None:
         """Move the chain past the end of a window."""
-        self.network.advance(PATIENT.window + 1)
+        self.network.advance(self.times.window + 1)
 
     def pass_response(self) -> None:
         """Move the chain past the deadline of an answer."""
-        self.network.advance(PATIENT.response + 1)
+        self.network.advance(self.times.response + 1)
 
     def finish_round(self) -> RoundView:
         """From claims posted to the round's end, with everything honest."""
@@ -181,13 +182,18 @@ def shop(corpus: Dataset) -> Workshop:
 @pytest.fixture(scope="session")
 def trained(anvil: Running, shop: Workshop) -> Network:
     """A network that really trains `tiny`."""
+    return deployed(anvil, shop, PATIENT)
+
+
+def deployed(anvil: Running, shop: Workshop, times: NetworkParameters) -> Network:
+    """A network of these times that trains what `shop` does."""
     from node.chain.client import ChainClient
     from node.chain.devnet import dev_accounts
     from node.chain.transport import RetryingProvider
 
     accounts, genesis = dev_accounts(6), shop.genesis()
     client = ChainClient(RetryingProvider(anvil.rpc_url, 20), accounts[0])
-    return Network(anvil, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
+    return Network(anvil, deploy(client, times, genesis, client.address), genesis, accounts)
 
 
 @pytest.fixture

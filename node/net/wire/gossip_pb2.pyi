@@ -69,6 +69,8 @@ class Heartbeat(_message.Message):
     QUORUM_FIELD_NUMBER: _builtins.int
     LAYER_US_FIELD_NUMBER: _builtins.int
     LINK_US_FIELD_NUMBER: _builtins.int
+    ASIDE_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
     mode: _builtins.str
     """What the node does, at most 32 bytes, such as "pipeline"."""
     tier: _builtins.int
@@ -87,6 +89,10 @@ class Heartbeat(_message.Message):
     layer_us: _builtins.int
     """Microseconds of a layer's forward pass on one micro-batch, and of a round trip to its neighbours, as measured."""
     link_us: _builtins.int
+    aside: _builtins.bool
+    """It takes no seat in a quorum: its operator's choice, or other work."""
+    alone: _builtins.int
+    """The last round that it began to train alone, which no quorum trains with it any more."""
     def __init__(
         self,
         *,
@@ -100,10 +106,12 @@ class Heartbeat(_message.Message):
         quorum: _builtins.bytes = ...,
         layer_us: _builtins.int = ...,
         link_us: _builtins.int = ...,
+        aside: _builtins.bool = ...,
+        alone: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_part", b"first_part", "layer_us", b"layer_us", "link_us", b"link_us", "memory", b"memory", "mode", b"mode", "part_count", b"part_count", "quorum", b"quorum", "round", b"round", "step", b"step", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "aside", b"aside", "first_part", b"first_part", "layer_us", b"layer_us", "link_us", b"link_us", "memory", b"memory", "mode", b"mode", "part_count", b"part_count", "quorum", b"quorum", "round", b"round", "step", b"step", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,23 +26,27 @@ from node.net.wire import common_pb2 as node_dot_net_dot_wire_dot_common__pb2
 from node.net.wire import records_pb2 as node_dot_net_dot_wire_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/net/wire/quorum.proto\x12\x0eponw.quorum.v1\x1a\x1anode/net/wire/common.proto\x1a\x1bnode/net/wire/records.proto\"i\n\x04Plan\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12)\n\x06quorum\x18\x02 \x01(\x0b\x32\x19.ponw.net.v1.QuorumRecord\x12\r\n\x05steps\x18\x03 \x01(\r\"*\n\x07\x43onsent\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"f\n\x05Reply\x12*\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x17.ponw.quorum.v1.ConsentH\x00\x12\'\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\")\n\x05Start\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\"`\n\x07Outcome\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.ponw.quorum.v1.StartH\x00\x12%\n\x05\x61\x62ort\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x06\n\x04what\"\x15\n\x05Ready\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/net/wire/quorum.proto\x12\x0eponw.quorum.v1\x1a\x1anode/net/wire/common.proto\x1a\x1bnode/net/wire/records.proto\"\x87\x01\n\x04Plan\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12)\n\x06quorum\x18\x02 \x01(\x0b\x32\x19.ponw.net.v1.QuorumRecord\x12\r\n\x05steps\x18\x03 \x01(\r\x12\r\n\x05nonce\x18\x04 \x01(\x04\x12\r\n\x05round\x18\x05 \x01(\x04\"*\n\x07\x43onsent\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"f\n\x05Reply\x12*\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x17.ponw.quorum.v1.ConsentH\x00\x12\'\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x08\n\x06\x61nswer\":\n\x05Start\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\x12\x0f\n\x07session\x18\x03 \x01(\x04\"`\n\x07Outcome\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.ponw.quorum.v1.StartH\x00\x12%\n\x05\x61\x62ort\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x06\n\x04what\"\x15\n\x05Ready\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\"a\n\nWorkWanted\x12\'\n\x08versions\x18\x01 \x01(\x0b\x32\x15.ponw.net.v1.Versions\x12\r\n\x05\x63laim\x18\x02 \x01(\x0c\x12\x0c\n\x04step\x18\x03 \x01(\r\x12\r\n\x05trace\x18\x04 \x01(\x0c\"T\n\nWorkAnswer\x12\x13\n\tsignature\x18\x01 \x01(\x0cH\x00\x12\'\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ponw.net.v1.RefusalH\x00\x42\x08\n\x06\x61nswerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'node.net.wire.quorum_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLAN']._serialized_start=103
-  _globals['_PLAN']._serialized_end=208
-  _globals['_CONSENT']._serialized_start=210
-  _globals['_CONSENT']._serialized_end=252
-  _globals['_REPLY']._serialized_start=254
-  _globals['_REPLY']._serialized_end=356
-  _globals['_START']._serialized_start=358
-  _globals['_START']._serialized_end=399
-  _globals['_OUTCOME']._serialized_start=401
-  _globals['_OUTCOME']._serialized_end=497
-  _globals['_READY']._serialized_start=499
-  _globals['_READY']._serialized_end=520
+  _globals['_PLAN']._serialized_start=104
+  _globals['_PLAN']._serialized_end=239
+  _globals['_CONSENT']._serialized_start=241
+  _globals['_CONSENT']._serialized_end=283
+  _globals['_REPLY']._serialized_start=285
+  _globals['_REPLY']._serialized_end=387
+  _globals['_START']._serialized_start=389
+  _globals['_START']._serialized_end=447
+  _globals['_OUTCOME']._serialized_start=449
+  _globals['_OUTCOME']._serialized_end=545
+  _globals['_READY']._serialized_start=547
+  _globals['_READY']._serialized_end=568
+  _globals['_WORKWANTED']._serialized_start=570
+  _globals['_WORKWANTED']._serialized_end=667
+  _globals['_WORKANSWER']._serialized_start=669
+  _globals['_WORKANSWER']._serialized_end=753
 # @@protoc_insertion_point(module_scope)

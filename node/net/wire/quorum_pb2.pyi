@@ -27,8 +27,14 @@ class Plan(_message.Message):
     VERSIONS_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
     steps: _builtins.int
     """Inner steps of each round, agreed on because neighbours stop together."""
+    nonce: _builtins.int
+    """Sessions begun on chain under the leader so far: what the members' consents name."""
+    round: _builtins.int
+    """First round that the session trains."""
     @_builtins.property
     def versions(self) -> _common_pb2.Versions: ...
     @_builtins.property
@@ -39,10 +45,12 @@ class Plan(_message.Message):
         versions: _common_pb2.Versions | None = ...,
         quorum: _records_pb2.QuorumRecord | None = ...,
         steps: _builtins.int = ...,
+        nonce: _builtins.int = ...,
+        round: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["quorum", b"quorum", "versions", b"versions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["quorum", b"quorum", "steps", b"steps", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce", "quorum", b"quorum", "round", b"round", "steps", b"steps", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -57,7 +65,7 @@ class Consent(_message.Message):
     plan: _builtins.bytes
     """32 bytes: the plan's digest."""
     signature: _builtins.bytes
-    """65 bytes: r, s, v by the seat's account."""
+    """65 bytes: r, s, v by the seat's account, of the contract's Consent(leader, members, nonce, until)."""
     def __init__(
         self,
         *,
@@ -100,13 +108,16 @@ Global___Reply: _TypeAlias = Reply  # noqa: Y015
 
 @_typing.final
 class Start(_message.Message):
-    """All have consented; signatures in the order of the seats."""
+    """All have consented, and the session stands on chain; signatures in the order of the seats."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAN_FIELD_NUMBER: _builtins.int
     SIGNATURES_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
     plan: _builtins.bytes
+    session: _builtins.int
+    """The session's number on chain; 0 where there is no chain."""
     @_builtins.property
     def signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
@@ -114,10 +125,11 @@ class Start(_message.Message):
         *,
         plan: _builtins.bytes = ...,
         signatures: _abc.Iterable[_builtins.bytes] | None = ...,
+        session: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "signatures", b"signatures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "session", b"session", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,3 +181,62 @@ class Ready(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ready: _TypeAlias = Ready  # noqa: Y015
+
+@_typing.final
+class WorkWanted(_message.Message):
+    """Protocol /ponw/work/1: before the leader answers a challenge, each member checks the step and signs its trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    claim: _builtins.bytes
+    """32 bytes: the claim's hash as on chain."""
+    step: _builtins.int
+    trace: _builtins.bytes
+    """32 bytes: the op trace's root that the leader is about to answer with."""
+    @_builtins.property
+    def versions(self) -> _common_pb2.Versions: ...
+    def __init__(
+        self,
+        *,
+        versions: _common_pb2.Versions | None = ...,
+        claim: _builtins.bytes = ...,
+        step: _builtins.int = ...,
+        trace: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "step", b"step", "trace", b"trace", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkWanted: _TypeAlias = WorkWanted  # noqa: Y015
+
+@_typing.final
+class WorkAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """65 bytes: r, s, v by the member's account, of the contract's Work(claimHash, step, trace)."""
+    @_builtins.property
+    def refusal(self) -> _common_pb2.Refusal: ...
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes = ...,
+        refusal: _common_pb2.Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "refusal", b"refusal", "signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "refusal", b"refusal", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["signature", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___WorkAnswer: _TypeAlias = WorkAnswer  # noqa: Y015
