@@ -129,6 +129,12 @@ class Teams:
         if self._free(plan):
             log.warning("left the quorum", quorum=plan.id.hex()[:16], reason=why)
 
+    def over(self, session: int) -> None:
+        """The session of that number has ended on chain: nothing can be posted for it."""
+        plan = self.of_session(session)
+        if plan is not None:
+            self.leave(plan, "its session ended on chain")
+
     def holds(self, session: int) -> bool:
         """Whether this node still works for the session of that number on chain, or may be about to."""
         with self._lock:

@@ -25,7 +25,7 @@ Find = Callable[[bytes, bytes, str], bytes]
 
 class QuorumChores:
     """One node's. `claim_of`: a claim by its hash; `holds`: whether the node still works for a session; `find`:
-    signatures that it has gathered as a leader."""
+    signatures that it has gathered as a leader; `over` is told of sessions that ended on chain."""
 
     def __init__(
         self,
@@ -35,9 +35,11 @@ class QuorumChores:
         claim_of: Callable[[bytes], Claim | None],
         holds: Callable[[int], bool] = lambda _: False,
         find: Find = lambda *_: b"",
+        over: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._contracts, self._sessions, self._chores = contracts, sessions, chores
         self._claim_of, self._holds, self._find = claim_of, holds, find
+        self._over = over
         self._unsigned: set[bytes] = set()
         self._me = contracts.client.address
 
@@ -100,6 +102,8 @@ class QuorumChores:
 
     def _leave(self, row: SessionRow, now: int) -> None:
         quorums = self._contracts.quorums
+        if row.ended:
+            self._over(row.number)
         if row.ended or now > row.until:
             if quorums.session_of(row.number).freed >> row.place_of(self._me) & 1:
                 row.left.add(self._me)  # slashed

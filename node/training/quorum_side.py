@@ -215,4 +215,4 @@ def quorum_chores(
 
     if side is None:
         return QuorumChores(contracts, sessions, chores, find)
-    return QuorumChores(contracts, sessions, chores, find, side.teams.holds, side.works.find)
+    return QuorumChores(contracts, sessions, chores, find, side.teams.holds, side.works.find, side.teams.over)
