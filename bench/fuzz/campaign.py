@@ -109,6 +109,8 @@ class Campaign:
                 # Whatever the library makes of being cut off is what a sender of junk came for.
                 with trio.move_on_after(SEND_SECONDS), contextlib.suppress(Exception):
                     await self._send(hostile, junk, go_on)
+                if self._target.stays and self._target.bans:
+                    hostile.connected = False  # after junk the whole connection goes, which a writer may not notice
                 if hostile.banned or not await go_on(hostile):
                     break
             self.outcome.banned += hostile.banned
