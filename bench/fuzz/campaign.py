@@ -104,6 +104,7 @@ class Campaign:
                 if not await self._admitted(hostile, ACCOUNTS[number % 16]):
                     misses += 1
                     if hostile.banned or misses > MISSES_MAX:
+                        await go_on(hostile)
                         break
                     continue
                 # Whatever the library makes of being cut off is what a sender of junk came for.
@@ -111,7 +112,7 @@ class Campaign:
                     await self._send(hostile, junk, go_on)
                 if self._target.stays and self._target.bans:
                     hostile.connected = False  # after junk the whole connection goes, which a writer may not notice
-                if hostile.banned or not await go_on(hostile):
+                if not await go_on(hostile) or hostile.banned:
                     break
             self.outcome.banned += hostile.banned
 
