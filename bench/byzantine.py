@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from consensus.aggregation import Mixed, Rule, TrimmedMean
 from consensus.arithmetic import choose_engine, set_threads
+from consensus.errors import DivergedError
 from consensus.model.config import PRESETS, ModelConfig
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
 from consensus.training.step import TrainState
@@ -125,8 +127,16 @@ def cases(hundred: Cohort, twenty: Cohort) -> Iterator[Case]:
     yield Case(twenty, "mean", 2, "scaling")
 
 
+def outcome(model: str, data: Path, case: Case) -> float:
+    """As ``train``; infinite where a weight left the finite range."""
+    try:
+        return train(model, data, case)
+    except DivergedError:
+        return math.inf
+
+
 def train(model: str, data: Path, case: Case) -> float:
-    """Held-out loss in nats after the rounds; the last ``attackers`` workers poison."""
+    """Held-out loss in nats after the rounds; the last ``attackers`` workers poison. Raises DivergedError."""
     shop, cohort, rule = _shop(model, data), case.cohort, case.of()
     state = shop.genesis_state()
     for number in range(cohort.rounds):
@@ -179,7 +189,8 @@ def judged(runs: dict[Case, float]) -> list[dict[str, Any]]:
         clean = runs[Case(case.cohort, rule, 0, "")]
         row = {"rule": case.rule, "workers": case.cohort.workers, "attackers": case.attackers, "attack": case.attack}
         relative = loss / clean - 1
-        rows.append(row | {"loss": loss, "clean": clean, "relative": relative, "within_bar": relative <= BAR})
+        found = {"loss": loss, "relative": relative} if math.isfinite(loss) else {"loss": None, "relative": None}
+        rows.append(row | found | {"clean": clean, "within_bar": relative <= BAR})
     return rows
 
 
@@ -202,7 +213,7 @@ def main() -> int:
         data = Path(scratch) / "data"
         start = pool.submit(start_loss, options.model, data).result()
         waiting: dict[Future[float], Case] = {
-            pool.submit(train, options.model, data, case): case for case in cases(hundred, twenty)
+            pool.submit(outcome, options.model, data, case): case for case in cases(hundred, twenty)
         }
         for done in as_completed(waiting):
             case = waiting[done]
@@ -225,7 +236,8 @@ def main() -> int:
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     for row in rows:
         share = f"{row['attackers']} of {row['workers']}"
-        print(f"{share} {row['rule']} {row['attack']}: {row['relative']:+.2%}{'' if row['within_bar'] else '  MISSED'}")
+        found = "diverged" if row["relative"] is None else f"{row['relative']:+.2%}"
+        print(f"{share} {row['rule']} {row['attack']}: {found}{'' if row['within_bar'] else '  MISSED'}")
     return 0
 
 

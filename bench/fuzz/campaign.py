@@ -104,12 +104,15 @@ class Campaign:
                 if not await self._admitted(hostile, ACCOUNTS[number % 16]):
                     misses += 1
                     if hostile.banned or misses > MISSES_MAX:
+                        await go_on(hostile)
                         break
                     continue
                 # Whatever the library makes of being cut off is what a sender of junk came for.
                 with trio.move_on_after(SEND_SECONDS), contextlib.suppress(Exception):
                     await self._send(hostile, junk, go_on)
-                if hostile.banned or not await go_on(hostile):
+                if self._target.stays and self._target.bans:
+                    hostile.connected = False  # after junk the whole connection goes, which a writer may not notice
+                if not await go_on(hostile) or hostile.banned:
                     break
             self.outcome.banned += hostile.banned
 
