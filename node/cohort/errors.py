@@ -12,7 +12,8 @@ class CohortError(PeerError):
 class InvalidError(PeerError):
     """A message or contribution of a peer that does not count; `peer` is the account, `code` the kind of fault.
 
-    Codes: `malformed`, `signature`, `stranger`, `round`, `base`, `root`, `age`, `codec`, `payload`, `update`, `twice`.
+    Codes: `malformed`, `signature`, `stranger`, `base`, `root`, `age`, `codec`, `payload`, `update`, `twice`,
+    `counted`.
     """
 
     def __init__(self, account: bytes, code: str, message: str) -> None:

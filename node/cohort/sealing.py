@@ -35,8 +35,8 @@ class Sealed:
 
 
 class Seals:
-    """Signs with one account for one network (32 bytes) and checks who signed. `registry`: 0x-address; with the chain id
-    it keeps a signature to one deployment. Threads may share it."""
+    """Signs with one account for one network (32 bytes), and checks who signed. `registry`: 0x-address; with the chain
+    id it keeps a signature to one deployment. Threads may share it."""
 
     def __init__(self, signer: TypedSigner, network: bytes, chain_id: int, registry: str) -> None:
         self._signer, self._chain_id, self._registry = signer, chain_id, registry

@@ -39,8 +39,8 @@ def outcome_of(number: int, opened: int, ballots: Sequence[Ballot], spans: Mappi
 
     What was taken in the latest view before stands. Otherwise a contribution counts where more than half of those
     ballots vouch for it whose voters hold any of its parts; who is heard by more than half of the ballots votes in the
-    next round; and it closes at the ballots' median time, not before ``opened`` (Unix seconds). ``spans``: parts of every
-    contribution by id; one that is not known does not count.
+    next round; and it closes at the ballots' median time, not before ``opened`` (Unix seconds). ``spans``: parts of
+    every contribution by id; one that is not known does not count.
     """
     taken = max((b for b in ballots if b.accepted_view), key=lambda b: b.accepted_view, default=None)
     if taken is not None:
@@ -110,7 +110,7 @@ class Settling:
         return self.voters[(self.number + view) % len(self.voters)]
 
     def add(self, message: Sealed) -> None:
-        """Note a voter's well-formed message; of two in one place the first stands. After a stop, our own come first."""
+        """Note a voter's well-formed message; of two in one place the first stands. After a stop, add our own first."""
         body = message.body
         if body.account not in self.voters or body.round != self.number or not well_formed(body):
             return
