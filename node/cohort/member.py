@@ -4,7 +4,7 @@ root is compared. `Cohort` is used by the training thread; what serves others ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,7 @@ from node.net.wire.common_pb2 import Versions
 from node.quorum.census import Census
 from node.quorum.plan import Plan
 from node.quorum.service import PeerNet
+from node.storage.tensorfile import Tensors
 
 log = get_logger("cohort")
 GIVEN_MAX: Final = 64
@@ -94,7 +95,7 @@ class Cohort:
         self._openings: dict[int, Opening] = self.standing.openings
         messages = Log()
         self._exchange = Exchange(net, seals, place.versions, messages, self.faults, self._taken, self._describe)
-        rules = Rules(place.config, place.versions, lambda number: self._openings.get(number))
+        rules = Rules(place.config, place.versions, self._opening)
         self._inbox = Inbox(
             rules, place.span, messages, self.faults, self._catalogue, net, place.versions, self._providers
         )
@@ -120,11 +121,9 @@ class Cohort:
 
     # --- for the training thread ---
 
-    def contribute(
-        self, base: int, end: Mapping[str, Tensor], start: Mapping[str, Tensor], batches: int, plan: Plan | None
-    ) -> None:
-        """Keep the update of a round's work, to count from the open round on. `end`, `start`: weights of own parts;
-        `plan`: of the quorum that trained it.
+    def contribute(self, base: int, start: Tensors, end: Tensors, batches: int, plan: Plan | None = None) -> None:
+        """Keep the update of a round's work, to count from the open round on. `start`, `end`: weights of own parts
+        before and after; `plan`: of the quorum that trained it.
 
         Raises:
             CompressionError (consensus), DiskError.
@@ -292,6 +291,9 @@ class Cohort:
             self._catalogue.remove(old.root)
 
     # --- who is there ---
+
+    def _opening(self, number: int) -> Opening | None:
+        return self._openings.get(number)
 
     def _online(self) -> list[bytes]:
         return list(self._census.online())
