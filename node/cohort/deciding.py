@@ -32,7 +32,7 @@ class Deadlines:
     """Seconds.
 
     `collect`: from the moment that this node's own contribution is out (or it turned to the round without one) until it
-    votes with what it has; it votes at once where every voter that is heard has contributed. Choose the time that the
+    votes with what it has; it votes at once where every voter has contributed that is not known to be silent. Choose the time that the
     slowest welcome contributor is behind the quickest. `view`: for a proposal to be taken, growing with each view; more
     than a few round trips with the messages' checks. `ask`: between two questions to a member for what was missed.
     `round`: from turning to the round until this node gives it up and catches up.
@@ -59,8 +59,8 @@ class BehindError(CohortError):
 
 
 class Voting:
-    """Outcomes by agreement of the voters (node.cohort.settling). `online`: accounts heard now; `peers`: where members
-    are asked. Our own messages of the round are on disk before they are announced, so that a restart breaks no promise.
+    """Outcomes by agreement of the voters (node.cohort.settling). `online`: accounts heard now, `silent`: those no
+    more; `peers`: where members are asked. Our own messages of the round are on disk before they are announced, so that a restart breaks no promise.
     """
 
     def __init__(
@@ -70,12 +70,14 @@ class Voting:
         span: Span,
         folder: Path,
         online: Callable[[], Iterable[bytes]],
+        silent: Callable[[], Iterable[bytes]],
         peers: Callable[[], Iterable[str]],
         deadlines: Deadlines,
         now: Callable[[], int],
     ) -> None:
         self._exchange, self._seals, self._span, self._folder = exchange, seals, span, folder
-        self._online, self._peers, self._deadlines, self._now = online, peers, deadlines, now
+        self._online, self._silent, self._peers = online, silent, peers
+        self._deadlines, self._now = deadlines, now
 
     def outcome(self, standing: Standing, inbox: Inbox) -> Outcome:
         """See ``Decides``."""
@@ -148,11 +150,11 @@ class _Round:
             log.info("the view was not taken in time", round=self.standing.number, view=settling.view)
 
     def _all_in(self) -> bool:
-        """Whether every voter that is heard has contributed its work of this round, and what overlaps is here."""
+        """Whether every voter that has not fallen silent has contributed its work of this round, and what overlaps is
+        here. One that was never heard may still be on its way."""
         number = self.standing.number
         done = {bytes(m.account) for m in self.inbox.headers.values() if m.base == number}
-        due = set(self.standing.voters) & {self.by._seals.account, *self.by._online()}
-        return due <= done and not self.inbox.missing()
+        return set(self.standing.voters) - set(self.by._silent()) <= done and not self.inbox.missing()
 
     def _ask(self) -> None:
         """Ask the next member for what may have been missed."""

@@ -100,7 +100,15 @@ class Cohort:
             rules, place.span, messages, self.faults, self._catalogue, net, place.versions, self._providers
         )
         self._decides = Voting(
-            self._exchange, seals, place.span, place.folder, self._online, self._members, place.deadlines, now
+            self._exchange,
+            seals,
+            place.span,
+            place.folder,
+            self._online,
+            self._silent,
+            self._members,
+            place.deadlines,
+            now,
         )
         self._behind = CatchUp(place.config, place.span, self._exchange, net, place.versions, place.folder / "fetched")
         self._stack = ExitStack()
@@ -297,6 +305,9 @@ class Cohort:
 
     def _online(self) -> list[bytes]:
         return list(self._census.online())
+
+    def _silent(self) -> list[bytes]:
+        return list(self._census.all().keys() - self._census.online().keys())
 
     def _members(self) -> list[str]:
         return [seen.peer for account, seen in self._census.online().items() if account != self._seals.account]

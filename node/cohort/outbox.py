@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from consensus.aggregation.compression import Codec, ErrorFeedback, decode_update
+from consensus.aggregation.compression import Codec, ErrorFeedback, decode_update, encoded_size
 from consensus.commitments.tensors import tensor_set_root
 from node.cohort.contribution import CODECS
 from node.errors import DiskError
@@ -30,7 +30,6 @@ log = get_logger("cohort")
 TRIES: Final = 2
 """Rounds in which a contribution may come to count: its own, and the one after."""
 _NAME: Final = "residual.safetensors"
-_PAYLOAD_MAX: Final = 1 << 36
 
 
 class Pending(BaseModel):
@@ -83,7 +82,7 @@ class Outbox:
     def data(self, pending: Pending) -> bytes:
         """Its encoding. Raises DiskError."""
         try:
-            return read_bounded(self.path(pending), _PAYLOAD_MAX)
+            return read_bounded(self.path(pending), encoded_size(CODECS[pending.codec], self.shapes))
         except FileNotFoundError as error:
             raise DiskError(
                 f"{self.path(pending)} is gone.", "Remove the folder beside it; nothing else is lost."
