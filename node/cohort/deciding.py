@@ -31,10 +31,10 @@ LOOK_SECONDS: Final = 0.5
 class Deadlines:
     """Seconds.
 
-    `collect`: from the moment that this node's own contribution is out (or it turned to the round without one) until it
-    votes with what it has; it votes at once where every voter has contributed that is not known to be silent. Choose the time that the
-    slowest welcome contributor is behind the quickest. `view`: for a proposal to be taken, growing with each view; more
-    than a few round trips with the messages' checks. `ask`: between two questions to a member for what was missed.
+    `collect`: from the moment that this node turned to the round until it votes with what it has; it votes at once where
+    every voter has contributed that is not known to be silent. Choose the time that the slowest welcome contributor is
+    behind the quickest. `view`: for a proposal to be taken, growing with each view; more than a few round trips with the
+    messages' checks. `ask`: between two questions to a member for what was missed.
     `round`: from turning to the round until this node gives it up and catches up.
     """
 
@@ -59,8 +59,9 @@ class BehindError(CohortError):
 
 
 class Voting:
-    """Outcomes by agreement of the voters (node.cohort.settling). `online`: accounts heard now, `silent`: those no
-    more; `peers`: where members are asked. Our own messages of the round are on disk before they are announced, so that a restart breaks no promise.
+    """Outcomes by agreement of the voters (node.cohort.settling). `online`: accounts heard now, `silent`: those that are
+    heard no more; `peers`: where members are asked. Our own messages of the round are on disk before they are announced,
+    so that a restart breaks no promise.
     """
 
     def __init__(
