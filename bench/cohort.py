@@ -156,9 +156,8 @@ def main() -> int:
         ensure_default(data)
         options.weights = warm_up(folder, data, options)
         config = MODELS[options.model]
-        begin = Workshop(config, choose_engine(), Dataset.open(data)).heldout_loss(
-            start_weights(config, options.weights)
-        )
+        shop = Workshop(config, choose_engine(), Dataset.open(data))
+        begin = shop.heldout_loss(start_weights(config, options.weights))
         results: dict[str, Any] = {"model": options.model, "parameters": config.parameters, "codec": options.codec}
         results |= {"warm_steps": options.warm, "start_loss": begin, "load_at_start": round(load, 1)}
         found = cohort(_made(Path(scratch) / "often"), data, options, options.steps, options.rounds)

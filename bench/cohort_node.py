@@ -112,7 +112,8 @@ class Node:
         around = Around(port, doors, Timeouts(300.0, 300.0, 300.0, 2.0), 60.0)
         teams = Teams(self.key.account, around, self.home / "quorums", lambda _, why: say({"ended": why}))
         signer = Consents(self.key, 31337, REGISTRY)
-        self.service = QuorumService(port, teams, signer, self.offer, TIMES, lambda: int(time.time()))
+        times = dataclasses.replace(TIMES, offline=Seconds(options.silence))
+        self.service = QuorumService(port, teams, signer, self.offer, times, lambda: int(time.time()))
         self.stack.enter_context(self.service)
         self.team = None if self.whole else self._team()
         span = Span(0, part_count(self.config.layers))
@@ -179,9 +180,7 @@ class Node:
             if away:
                 self.hang_up()
                 say({"offline": base})
-            end, plan = (
-                (self._alone(base, start), None) if self.team is None else self._together(base, start, self.team)
-            )
+            end = self._alone(base, start) if self.team is None else self._together(base, start, self.team)
             if away:
                 self.wait_for_go()
                 self.connect()
@@ -271,7 +270,7 @@ def main() -> int:
     parser.add_argument("--bootstrap", default="")
     parser.add_argument("--model", choices=sorted(MODELS), default="micro")
     parser.add_argument("--codec", default="int8")
-    for name, value in (("--rounds", 2), ("--steps", 4), ("--offline", 0), ("--lie", 0)):
+    for name, value in (("--rounds", 2), ("--steps", 4), ("--offline", 0), ("--lie", 0), ("--silence", 20)):
         parser.add_argument(name, type=int, default=value)
     for option, seconds in (("--collect", 120.0), ("--view", 20.0), ("--ask", 5.0), ("--give-up", 900.0)):
         parser.add_argument(option, type=float, default=seconds)

@@ -31,10 +31,10 @@ LOOK_SECONDS: Final = 0.5
 class Deadlines:
     """Seconds.
 
-    `collect`: from the moment that this node turned to the round until it votes with what it has; it votes at once where
-    every voter has contributed that is not known to be silent. Choose the time that the slowest welcome contributor is
-    behind the quickest. `view`: for a proposal to be taken, growing with each view; more than a few round trips with the
-    messages' checks. `ask`: between two questions to a member for what was missed.
+    `collect`: from the moment that this node turned to the round until it votes with what it has; it votes at once
+    where all have contributed that vote or train and are not silent. Choose the time that the slowest welcome
+    contributor is behind the quickest. `view`: for a proposal to be taken, growing with each view; more than a few
+    round trips with the messages' checks. `ask`: between two questions to a member for what was missed.
     `round`: from turning to the round until this node gives it up and catches up.
     """
 
@@ -59,9 +59,9 @@ class BehindError(CohortError):
 
 
 class Voting:
-    """Outcomes by agreement of the voters (node.cohort.settling). `online`: accounts heard now, `silent`: those that are
-    heard no more; `peers`: where members are asked. Our own messages of the round are on disk before they are announced,
-    so that a restart breaks no promise.
+    """Outcomes by agreement of the voters (node.cohort.settling). `online`: accounts heard now, `training`: those of
+    them that train, `silent`: those that are heard no more; `peers`: where members are asked. Our own messages of the
+    round are on disk before they are announced, so that a restart breaks no promise.
     """
 
     def __init__(
@@ -71,13 +71,14 @@ class Voting:
         span: Span,
         folder: Path,
         online: Callable[[], Iterable[bytes]],
+        training: Callable[[], Iterable[bytes]],
         silent: Callable[[], Iterable[bytes]],
         peers: Callable[[], Iterable[str]],
         deadlines: Deadlines,
         now: Callable[[], int],
     ) -> None:
         self._exchange, self._seals, self._span, self._folder = exchange, seals, span, folder
-        self._online, self._silent, self._peers = online, silent, peers
+        self._online, self._training, self._silent, self._peers = online, training, silent, peers
         self._deadlines, self._now = deadlines, now
 
     def outcome(self, standing: Standing, inbox: Inbox) -> Outcome:
@@ -136,9 +137,10 @@ class _Round:
     def _vote(self) -> None:
         now, settling, deadlines = time.monotonic(), self.settling, self.by._deadlines
         spans = {one: span_of(message) for one, message in self.inbox.headers.items()}
+        if not settling.begun and not self._all_in() and now - self.began < deadlines.collect:
+            return
         if not settling.voted:
-            if settling.view == 0 and not self._all_in() and now - self.began < deadlines.collect:
-                return
+            self._pass_over()
             self.view_began = now
             self._say(settling.ballot(self.by._span, self.inbox.held, self.by._online(), self.by._now()))
         waited = now - self.view_began
@@ -150,12 +152,20 @@ class _Round:
             settling.next_view()
             log.info("the view was not taken in time", round=self.standing.number, view=settling.view)
 
+    def _pass_over(self) -> None:
+        """Go to the first view whose proposer is not known to be silent."""
+        silent = set(self.by._silent())
+        for _ in self.settling.voters:
+            if self.settling.proposer(self.settling.view) in silent:
+                self.settling.next_view()
+
     def _all_in(self) -> bool:
-        """Whether every voter that has not fallen silent has contributed its work of this round, and what overlaps is
-        here. One that was never heard may still be on its way."""
+        """Whether every voter and everyone that trains has contributed its work of this round, but for who has fallen
+        silent, and what overlaps is here. A voter that was never heard may still be on its way."""
         number = self.standing.number
         done = {bytes(m.account) for m in self.inbox.headers.values() if m.base == number}
-        return set(self.standing.voters) - set(self.by._silent()) <= done and not self.inbox.missing()
+        due = {*self.standing.voters, *self.by._training()} - set(self.by._silent())
+        return due <= done and not self.inbox.missing()
 
     def _ask(self) -> None:
         """Ask the next member for what may have been missed."""

@@ -45,7 +45,8 @@ from node.quorum.service import PeerNet
 from node.storage.tensorfile import Tensors
 
 log = get_logger("cohort")
-GIVEN_MAX: Final = 64
+TRAINING: Final = ("pipeline", "async")
+"""Modes in which a node contributes."""
 LOOK_SECONDS: Final = 0.5
 
 
@@ -105,6 +106,7 @@ class Cohort:
             place.span,
             place.folder,
             self._online,
+            self._training,
             self._silent,
             self._members,
             place.deadlines,
@@ -305,6 +307,9 @@ class Cohort:
 
     def _online(self) -> list[bytes]:
         return list(self._census.online())
+
+    def _training(self) -> list[bytes]:
+        return [account for account, seen in self._census.online().items() if seen.mode in TRAINING]
 
     def _silent(self) -> list[bytes]:
         return list(self._census.all().keys() - self._census.online().keys())

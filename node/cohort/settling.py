@@ -147,6 +147,11 @@ class Settling:
         self.view += 1
 
     @property
+    def begun(self) -> bool:
+        """Whether this member has cast any ballot of the round."""
+        return self._voted >= 0
+
+    @property
     def voted(self) -> bool:
         """Whether this member's ballot of the view is out."""
         return self._voted >= self.view
