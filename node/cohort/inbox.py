@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Final
@@ -27,6 +28,8 @@ from node.quorum.agreement import Dialer
 
 log = get_logger("cohort")
 DIAL_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 1.0
+"""Before what nobody gave is tried again; longer with every try."""
 
 
 class Inbox:
@@ -52,13 +55,14 @@ class Inbox:
         self._bad: set[bytes] = set()
         self._data: dict[bytes, bytes] = {}
         self._old: list[bytes] = []
+        self._next: dict[bytes, tuple[int, float]] = {}
 
     def opened(self) -> None:
         """The next round: its contributions are judged anew; encodings of the last one are still given to others."""
         for root in self._old:
             self._catalogue.remove(root)
         self._old = [message.root for one, message in self._good.items() if one in self._data]
-        self._good, self._bad, self._data = {}, set(), {}
+        self._good, self._bad, self._data, self._next = {}, set(), {}, {}
 
     def keep_own(self, message: Contribution, data: bytes) -> None:
         """This node's own, which it need not fetch."""
@@ -98,9 +102,12 @@ class Inbox:
         return [one for one in wanted if one not in self._data and self._overlaps(self._good[one])]
 
     def fetch(self, among: Iterable[bytes] | None = None) -> int:
-        """Try once to fetch what is missing; how much is still missing."""
+        """Try to fetch what is missing and was not tried just now; how much is still missing."""
         for one in self.missing(among):
-            self._fetch(one, self._good[one])
+            tries, due = self._next.get(one, (0, 0.0))
+            if time.monotonic() >= due:
+                self._fetch(one, self._good[one])
+                self._next[one] = (tries + 1, time.monotonic() + RETRY_SECONDS * (tries + 1))
         return len(self.missing(among))
 
     def update(self, one: bytes) -> dict[str, Tensor]:

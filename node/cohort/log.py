@@ -14,8 +14,8 @@ ROUNDS_MAX: Final = 4
 """Rounds kept; messages further than one round ahead are not taken."""
 MESSAGES_MAX: Final = {"contribution": 256, "ballot": 1024, "proposal": 256, "accept": 1024, "leaves": 1024}
 """Of one round and kind; further ones are dropped."""
-EACH_MAX: Final = 40
-"""Of one account, round and kind."""
+EACH_MAX: Final = {"contribution": 4, "ballot": 40, "proposal": 40, "accept": 40, "leaves": 40}
+"""Of one account, round and kind: encodings are fetched, so there are fewest of them."""
 
 
 class Log:
@@ -37,7 +37,7 @@ class Log:
                 return False
             place, all_of_kind = (number, kind, account), (number, kind, b"")
             full = self._counts.get(all_of_kind, 0) >= MESSAGES_MAX[kind]
-            if full or self._counts.get(place, 0) >= EACH_MAX:
+            if full or self._counts.get(place, 0) >= EACH_MAX[kind]:
                 return False
             for one in (place, all_of_kind):
                 self._counts[one] = self._counts.get(one, 0) + 1

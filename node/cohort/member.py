@@ -88,9 +88,11 @@ class Cohort:
     ) -> None:
         self.place, self._net, self._census, self._seals, self._now = place, net, census, seals, now
         self._shapes = names_of(place.config, place.span)
-        self._store = StandingStore(place.folder, self._shapes)
+        # What was kept for other parts fits no more: with new parts a node catches up.
+        folder = place.folder / f"parts-{place.span.start}-{place.span.stop}"
+        self._store = StandingStore(folder, self._shapes)
         self.standing = self._store.load() or start
-        self.outbox = Outbox(place.folder / "outbox", self._shapes, place.codec)
+        self.outbox = Outbox(folder / "outbox", self._shapes, place.codec)
         self.faults = Faults(ban, now)
         self._catalogue, self._file = Catalogue(), StateFile()
         self._openings: dict[int, Opening] = self.standing.openings
@@ -104,7 +106,7 @@ class Cohort:
             self._exchange,
             seals,
             place.span,
-            place.folder,
+            folder,
             self._online,
             self._training,
             self._silent,
@@ -112,7 +114,7 @@ class Cohort:
             place.deadlines,
             now,
         )
-        self._behind = CatchUp(place.config, place.span, self._exchange, net, place.versions, place.folder / "fetched")
+        self._behind = CatchUp(place.config, place.span, self._exchange, net, place.versions, folder / "fetched")
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -139,8 +141,7 @@ class Cohort:
             CompressionError (consensus), DiskError.
         """
         update = {name: start[name] - end[name] for name in self._shapes}
-        self.outbox.put(base, batches, update, b"" if plan is None else plan.id)
-        self._plan = plan
+        self.outbox.put(base, batches, update, plan)
 
     def settle(self) -> Settled:
         """See the open round through to its end, with what is in the outbox; the next round is open afterwards.
@@ -180,10 +181,9 @@ class Cohort:
 
     # --- a round's parts ---
 
-    _plan: Plan | None = None
-
     def _source(self, pending: Pending) -> bytes:
-        return bytes.fromhex(pending.quorum) or self._seals.account
+        plan = pending.quorum()
+        return self._seals.account if plan is None else plan.id
 
     def _announce(self, pending: Pending) -> None:
         standing, span = self.standing, self.place.span
@@ -205,9 +205,10 @@ class Cohort:
             root=self._catalogue.add_bytes(data),
             update_root=bytes.fromhex(pending.update_root),
         )
-        if pending.quorum and self._plan is not None and self._plan.id.hex() == pending.quorum:
-            message.versions.quorum = self._plan.id
-            message.quorum.CopyFrom(self._plan.record())
+        plan = pending.quorum()
+        if plan is not None:
+            message.versions.quorum = plan.id
+            message.quorum.CopyFrom(plan.record())
         sealed = self._exchange.seal(Body(round=standing.number, contribution=message))
         self._inbox.keep_own(sealed.body.contribution, data)
         self._exchange.say(sealed)

@@ -22,7 +22,9 @@ from consensus.commitments.tensors import tensor_set_root
 from node.cohort.contribution import CODECS
 from node.errors import DiskError
 from node.logs import get_logger
+from node.net.wire.quorum_pb2 import Plan as PlanMessage
 from node.paths import private_folder, read_bounded, write_atomic
+from node.quorum.plan import Plan
 from node.storage.errors import TensorFileError
 from node.storage.tensorfile import load_tensors, save_tensors
 
@@ -33,15 +35,20 @@ _NAME: Final = "residual.safetensors"
 
 
 class Pending(BaseModel):
-    """An encoded update that has not been counted yet. `quorum` is its source's id as hex, or empty."""
+    """An encoded update that has not been counted yet. `plan`: of the quorum that trained it, as hex of its message, or
+    empty."""
 
     model_config = ConfigDict(frozen=True)
     base: int
     batches: int
     codec: int
     update_root: str
-    quorum: str = ""
+    plan: str = ""
     tries: int = 0
+
+    def quorum(self) -> Plan | None:
+        """The quorum that trained it."""
+        return Plan.of(PlanMessage.FromString(bytes.fromhex(self.plan))) if self.plan else None
 
 
 class _Memory(BaseModel):
@@ -62,18 +69,19 @@ class Outbox:
         self.pending: list[Pending] = []
         self._load()
 
-    def put(self, base: int, batches: int, update: Mapping[str, Tensor], quorum: bytes = b"") -> Pending:
+    def put(self, base: int, batches: int, update: Mapping[str, Tensor], plan: Plan | None = None) -> Pending:
         """Encode the update that was trained for round `base`; the same once more after a restart is what is there.
 
         Raises:
             CompressionError (consensus): a value is not finite. DiskError.
         """
         for known in self.pending:
-            if known.base == base and known.quorum == quorum.hex():
+            if known.base == base:
                 return known
         sent = ErrorFeedback(self._left).send(self.codec, update)
         root = tensor_set_root(sent.update).hex()
-        made = Pending(base=base, batches=batches, codec=self.codec.number, update_root=root, quorum=quorum.hex())
+        told = "" if plan is None else plan.message().SerializeToString(deterministic=True).hex()
+        made = Pending(base=base, batches=batches, codec=self.codec.number, update_root=root, plan=told)
         write_atomic(self.path(made), sent.data)
         self._left = dict(sent.feedback.left)
         self._save([*self.pending, made])

@@ -158,9 +158,9 @@ def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
 def test_the_log_is_bounded() -> None:
     log = Log()
     log.opened(5)
-    ballots = [Body(round=5, account=b"a" * 20, ballot=Ballot(view=view)) for view in range(EACH_MAX + 1)]
+    ballots = [Body(round=5, account=b"a" * 20, ballot=Ballot(view=view)) for view in range(EACH_MAX["ballot"] + 1)]
     taken = [log.add(Sealed(body, bytes([at]) * 32, Signed())) for at, body in enumerate(ballots)]
-    assert taken == [True] * EACH_MAX + [False]
+    assert taken == [True] * EACH_MAX["ballot"] + [False]
     assert not log.add(Sealed(Body(round=5, ballot=Ballot()), bytes(32), Signed()))
     for number, kept in ((1, False), (2, True), (6, True), (7, False)):
         body = Body(round=number, account=b"b" * 20, ballot=Ballot())
