@@ -84,7 +84,7 @@ def _round(nodes: list[NodeProcess], number: int) -> dict[str, Any]:
 def synchronous(data: Path, options: argparse.Namespace, accounts: list[str], rounds: int) -> list[float]:
     """Held-out loss of one process after each round's worth of steps over all contributors' batches at once."""
     config = MODELS[options.model]
-    shop = Workshop(config, choose_engine(), Dataset.open(data))
+    shop = Workshop(config, choose_engine(threads=1), Dataset.open(data))
     trainer = Trainer(dataclasses.replace(config, batch=config.batch * len(accounts)), shop.engine)
     state, losses = TrainState.start(start_weights(config, options.weights)), []
     for number in range(1, rounds + 1):
@@ -105,7 +105,7 @@ def warm_up(folder: Path, data: Path, options: argparse.Namespace) -> Path:
     if path.exists():
         return path
     config = MODELS[options.model]
-    shop = Workshop(config, choose_engine(), Dataset.open(data))
+    shop = Workshop(config, choose_engine(threads=1), Dataset.open(data))
     state = TrainState.start(start_weights(config, None))
     for step in range(options.warm):
         shop.trainer.step(state, draw_batch(config, shop.dataset, b"w" * 32, b"w" * 20, step))
@@ -144,11 +144,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=100, help="H of the comparison (default 100)")
     parser.add_argument("--warm", type=int, default=4000, help="steps before it (default 4000; 0: from scratch)")
-    parser.add_argument("--rare", type=int, default=500, help="H of the second count of bytes, 2 rounds (0: none)")
+    parser.add_argument("--rare", type=int, default=500, help="H of the second count of bytes (0: none)")
+    parser.add_argument("--rare-rounds", type=int, default=2)
     parser.add_argument("--codec", choices=["int8", "topk", "twobit"], default="int8")
     parser.add_argument("--keep", type=Path, default=None, help="folder for text and first weights, used again")
     options = parser.parse_args()
-    set_threads(os.cpu_count() or 1)
+    set_threads(1)  # more would wait for each other wherever the machine does anything else
     began, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
@@ -156,12 +157,13 @@ def main() -> int:
         ensure_default(data)
         options.weights = warm_up(folder, data, options)
         config = MODELS[options.model]
-        shop = Workshop(config, choose_engine(), Dataset.open(data))
+        shop = Workshop(config, choose_engine(threads=1), Dataset.open(data))
         begin = shop.heldout_loss(start_weights(config, options.weights))
         results: dict[str, Any] = {"model": options.model, "parameters": config.parameters, "codec": options.codec}
         results |= {"warm_steps": options.warm, "start_loss": begin, "load_at_start": round(load, 1)}
         found = cohort(_made(Path(scratch) / "often"), data, options, options.steps, options.rounds)
-        results |= {"rounds": found["rounds"], "bytes": [traffic(config, found["rounds"], options.steps)]}
+        results |= {"rounds": found["rounds"], "accounts": found["accounts"]}
+        results |= {"bytes": [traffic(config, found["rounds"], options.steps)]}
         _write(results, began)
         results["synchronous"] = synchronous(data, options, found["accounts"], options.rounds)
         results["relative"] = [
@@ -169,7 +171,7 @@ def main() -> int:
         ]
         _write(results, began)
         if options.rare:
-            rare = cohort(_made(Path(scratch) / "rare"), data, options, options.rare, 2)
+            rare = cohort(_made(Path(scratch) / "rare"), data, options, options.rare, options.rare_rounds)
             results |= {"rare_rounds": rare["rounds"]}
             results["bytes"].append(traffic(config, rare["rounds"], options.rare))
             _write(results, began)
