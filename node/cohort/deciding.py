@@ -10,8 +10,9 @@ from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
+from consensus.model.config import ModelConfig
 from consensus.quorum.parts import Span
-from node.cohort.contribution import span_of
+from node.cohort.contribution import names_of, span_of
 from node.cohort.errors import CohortError, InvalidError, NotSettledError
 from node.cohort.exchange import Exchange
 from node.cohort.inbox import Inbox
@@ -44,14 +45,21 @@ class Deadlines:
     round: float = 900.0
 
 
+Holders = dict[str, frozenset[bytes]]
+"""By tensor: accounts whose word on it counts."""
+
+
 class Decides(Protocol):
-    """The port for a round's outcome."""
+    """The port for a round's outcome, and for whose word on the next state counts."""
 
     def outcome(self, standing: Standing, inbox: Inbox) -> Outcome:
         """Which contributions count; the same for every member.
 
         Raises NotSettledError: it is not decided in time. BehindError: the others are in a later round.
         """
+
+    def holders(self, standing: Standing, config: ModelConfig) -> Holders:
+        """Who holds each tensor of the model in this round, as far as is known."""
 
 
 class BehindError(CohortError):
@@ -84,6 +92,16 @@ class Voting:
     def outcome(self, standing: Standing, inbox: Inbox) -> Outcome:
         """See ``Decides``."""
         return _Round(self, standing, inbox).run()
+
+    def holders(self, standing: Standing, config: ModelConfig) -> Holders:
+        """Voters by the parts that their ballots name."""
+        found: dict[str, set[bytes]] = {name: set() for name in config.shapes()}
+        for message in self._exchange.log.of(standing.number, "ballot"):
+            ballot, account = message.body.ballot, bytes(message.body.account)
+            if account in standing.voters and ballot.part_count:
+                for name in names_of(config, Span(ballot.first_part, ballot.first_part + ballot.part_count)):
+                    found[name].add(account)
+        return {name: frozenset(accounts) for name, accounts in found.items()}
 
 
 @dataclass

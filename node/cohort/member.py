@@ -21,7 +21,7 @@ from economics.constants import MAX_CLAIMS
 from node.cohort import leaves
 from node.cohort.catchup import CatchUp
 from node.cohort.contribution import VERSION, Opening, Rules, complete, names_of, source_of, weight_of
-from node.cohort.deciding import Deadlines, Voting
+from node.cohort.deciding import Deadlines, Decides, Voting
 from node.cohort.errors import CohortError, NotSettledError
 from node.cohort.exchange import Exchange
 from node.cohort.faults import Faults
@@ -74,7 +74,8 @@ class Settled:
 
 
 class Cohort:
-    """Runs within the block; `start`: where the network begins, unless a later standing is on disk."""
+    """Runs within the block; `start`: where the network begins, unless a later standing is on disk. `decides`: from the
+    messages that came, what decides rounds; without it the voters do."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Cohort:
         start: Standing,
         ban: Callable[[bytes, str], None],
         now: Callable[[], int],
+        decides: Callable[[Log], Decides] | None = None,
     ) -> None:
         self.place, self._net, self._census, self._seals, self._now = place, net, census, seals, now
         self._shapes = names_of(place.config, place.span)
@@ -102,7 +104,7 @@ class Cohort:
         self._inbox = Inbox(
             rules, place.span, messages, self.faults, self._catalogue, net, place.versions, self._providers
         )
-        self._decides = Voting(
+        self._decides: Decides = Voting(
             self._exchange,
             seals,
             place.span,
@@ -114,6 +116,8 @@ class Cohort:
             place.deadlines,
             now,
         )
+        if decides is not None:
+            self._decides = decides(messages)
         self._behind = CatchUp(place.config, place.span, self._exchange, net, place.versions, folder / "fetched")
         self._stack = ExitStack()
 
@@ -236,6 +240,7 @@ class Cohort:
 
     def _compare(self, outcome: Outcome, state: GlobalState) -> bytes:
         """Say what came out here, hear what the others have, and give the root of the whole."""
+        standing = self.standing
         names, own, digest = sorted(self.place.config.shapes()), leaves.leaves_of(state), digest_of(outcome)
         for body in leaves.bodies(outcome.round, digest, names, own):
             self._exchange.say(self._exchange.seal(body))
@@ -243,24 +248,13 @@ class Cohort:
 
         def here() -> bool:
             said = leaves.reported(self._exchange.log.of(outcome.round, "leaves"), digest, names)
-            pairs = leaves.agreed(said, self._holders(outcome.round, names))
+            pairs = leaves.agreed(said, self._decides.holders(standing, self.place.config))
             found.update(pairs or {})
             return pairs is not None
 
         self._until(here, outcome.round, "most holders of a tensor have not said what they computed")
         leaves.require_own(found, own, outcome.round)
         return leaves.root_of(found)
-
-    def _holders(self, number: int, names: list[str]) -> dict[str, frozenset[bytes]]:
-        """Voters that hold each tensor, by their ballots of the round."""
-        holders: dict[str, set[bytes]] = {name: set() for name in names}
-        for message in self._exchange.log.of(number, "ballot"):
-            ballot, account = message.body.ballot, bytes(message.body.account)
-            if account in self.standing.voters and ballot.part_count:
-                span = Span(ballot.first_part, ballot.first_part + ballot.part_count)
-                for name in names_of(self.place.config, span):
-                    holders[name].add(account)
-        return {name: frozenset(accounts) for name, accounts in holders.items()}
 
     def _until(self, here: Callable[[], bool], number: int, what: str) -> None:
         """Poll, asking members in turn for messages that were missed."""

@@ -25,7 +25,8 @@ from consensus.training.outer import GlobalState
 from economics.networks import DEVNET_TIMES
 from economics.units import Seconds
 from node.cohort.contribution import Opening, names_of
-from node.cohort.deciding import Deadlines
+from node.cohort.deciding import Deadlines, Decides
+from node.cohort.log import Log
 from node.cohort.member import Cohort, Place, Settled
 from node.cohort.sealing import Seals
 from node.cohort.standing import Standing
@@ -165,7 +166,14 @@ def update_of(seed: int, base: int, span: Span) -> dict[str, Tensor]:
 class Cluster:
     """Members on one hub. ``spans`` by number; quorums by plan."""
 
-    def __init__(self, folder: Path, spans: dict[int, Span], plans: dict[int, Plan] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spans: dict[int, Span],
+        plans: dict[int, Plan] | None = None,
+        decides: Callable[[Log], Decides] | None = None,
+    ) -> None:
+        self.decides = decides
         self.folder, self.spans, self.plans = folder, spans, plans or {}
         self.hub, self.clock = Hub(), Clock()
         weights = init_weights(CONFIG, b"cohort")
@@ -192,7 +200,9 @@ class Cluster:
         banned: list[bytes] = []
         wire = Wire(self.hub, str(number))
         stack = ExitStack()
-        made = Cohort(place, wire, census, seals, first, lambda account, _: banned.append(account), self.clock)
+        made = Cohort(
+            place, wire, census, seals, first, lambda account, _: banned.append(account), self.clock, self.decides
+        )
         stack.enter_context(made)
         return Member(number, span, made, stack, self.plans.get(number), banned)
 

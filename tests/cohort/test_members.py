@@ -12,6 +12,7 @@ from consensus.commitments.tensors import global_root
 from consensus.quorum.parts import Span
 from consensus.training.outer import outer_step, update_weight
 from node.cohort.errors import NotSettledError, RootMismatchError
+from node.cohort.finals import ByFinals, Finals
 from node.cohort.leaves import agreed, leaves_of, reported, require_own, root_of
 from node.cohort.outbox import Outbox
 from node.net.wire.cohort_pb2 import Body, Contribution
@@ -249,3 +250,22 @@ def test_another_tensor_than_most_holders_have_stops_the_node() -> None:
         require_own(pairs, {"a": b"y" * 64}, 1)
     assert agreed({"a": dict(zip(accounts, (b"x" * 64, b"y" * 64, b"z" * 64), strict=True))}, {"a": accounts}) is None
     assert reported([], b"", ["a"]) == {"a": {}}
+
+
+def test_on_a_chain_the_final_claims_are_what_counts(tmp_path: Path) -> None:
+    finals: dict[int, Finals] = {}
+    cluster = Cluster(
+        tmp_path, {1: WHOLE, 2: WHOLE, 3: WHOLE}, decides=lambda messages: ByFinals(messages, finals.get, 20.0)
+    )
+    try:
+        for member in cluster.members.values():
+            member.contribute()
+        roots = [bytes.fromhex(cluster.members[n].cohort.outbox.pending[0].update_root) for n in (1, 3)]
+        finals[1] = Finals(tuple(roots), cluster.clock.at + 60)
+        settled = cluster.rounds()
+        assert len({one.root for one in settled.values()}) == 1
+        assert {source for source, *_ in settled[2].counted} == {cluster.members[n].account for n in (1, 3)}
+        assert cluster.members[2].cohort.standing.opening.at == cluster.clock.at + 60
+        assert [one.tries for one in cluster.members[2].cohort.outbox.pending] == [1]
+    finally:
+        cluster.close()
