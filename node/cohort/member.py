@@ -21,7 +21,7 @@ from economics.constants import MAX_CLAIMS
 from node.cohort import leaves
 from node.cohort.catchup import CatchUp
 from node.cohort.contribution import VERSION, Opening, Rules, complete, names_of, source_of, weight_of
-from node.cohort.deciding import Deadlines, Decides, Voting
+from node.cohort.deciding import BehindError, Deadlines, Decides, Voting
 from node.cohort.errors import CohortError, NotSettledError
 from node.cohort.exchange import Exchange
 from node.cohort.faults import Faults
@@ -257,7 +257,10 @@ class Cohort:
         return leaves.root_of(found)
 
     def _until(self, here: Callable[[], bool], number: int, what: str) -> None:
-        """Poll, asking members in turn for messages that were missed."""
+        """Poll, asking members in turn for messages that were missed.
+
+        Raises BehindError where they are two rounds further: what is waited for, they no longer give.
+        """
         end, version, turn, asked = time.monotonic() + self.place.deadlines.round, 0, 0, time.monotonic()
         while not here():
             now = time.monotonic()
@@ -266,11 +269,17 @@ class Cohort:
             members = list(self._members())
             if members and now - asked >= self.place.deadlines.ask:
                 asked, turn = now, turn + 1
-                try:
-                    self._exchange.ask(members[turn % len(members)], number)
-                except CohortError as error:
-                    log.info("a member was not asked", reason=error.message)
+                if self._open_at(members[turn % len(members)], number) > number + 1:
+                    raise BehindError(f"The others have left round {number} behind.", "Fetch the state they have.")
             version = self._exchange.log.wait(LOOK_SECONDS, version)
+
+    def _open_at(self, peer: str, number: int) -> int:
+        """The round that is open at a member, 0 where it does not answer; its messages of this one are noted."""
+        try:
+            return self._exchange.ask(peer, number).open
+        except CohortError as error:
+            log.info("a member was not asked", reason=error.message)
+            return 0
 
     def _close(self, standing: Standing) -> None:
         self._store.save(standing)

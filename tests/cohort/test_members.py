@@ -11,6 +11,7 @@ from consensus.aggregation.compression import Int8, decode_update, encode_update
 from consensus.commitments.tensors import global_root
 from consensus.quorum.parts import Span
 from consensus.training.outer import outer_step, update_weight
+from node.cohort.deciding import BehindError
 from node.cohort.errors import NotSettledError, RootMismatchError
 from node.cohort.finals import ByFinals, Finals
 from node.cohort.leaves import agreed, leaves_of, reported, require_own, root_of
@@ -88,6 +89,23 @@ def test_a_late_contribution_counts_in_the_next_round_for_less(trio: Cluster) ->
     fresh, aged = update_weight(STEPS), update_weight(STEPS, 9_000)  # two minutes old: 0.9
     assert {(late.account, 2, fresh), (late.account, 1, aged)} <= set(settled[1].counted)
     assert not late.cohort.outbox.pending
+
+
+def test_a_member_that_knows_an_outcome_but_finds_nothing_of_it_any_more_catches_up(trio: Cluster) -> None:
+    back = trio.members[3]
+    back.contribute()
+    trio.hub.away.add("3")
+    trio.clock.at += 120
+    silence(trio, 3)
+    for _ in range(3):
+        for number in (1, 2):
+            trio.members[number].contribute()
+        trio.settle(1, 2)
+    trio.hub.away.clear()
+    with pytest.raises(BehindError):
+        back.cohort.settle()
+    assert back.cohort.catch_up()
+    assert back.cohort.standing.opening == trio.members[1].cohort.standing.opening
 
 
 def silence(cluster: Cluster, number: int) -> None:
