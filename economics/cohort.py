@@ -1,7 +1,7 @@
-"""How many inner steps lie between two exchanges of updates."""
+"""How many inner steps lie between two exchanges of updates, and what an update counts by its age."""
 
 from economics import constants as c
-from economics.units import Steps
+from economics.units import BasisPoints, Steps
 
 
 def inner_steps(nodes: int) -> Steps:
@@ -15,3 +15,10 @@ def inner_steps(nodes: int) -> Steps:
 def segment_length(steps: int) -> Steps:
     """Steps of one audited segment of a claim of ``steps``, rounded up."""
     return Steps(-(-steps // c.CLAIM_SEGMENTS))
+
+
+def update_freshness(age: int) -> BasisPoints:
+    """What an update counts that is ``age`` seconds old, in basis points. Raises ValueError on a negative age."""
+    if age < 0:
+        raise ValueError("an update's age cannot be negative")
+    return next((factor for below, factor in c.UPDATE_FRESHNESS if age < below), c.UPDATE_FRESHNESS_OLD)

@@ -190,7 +190,7 @@ class Control:
         return Listener(self, protocol)
 
     def publish(self, topic: str, body: bytes) -> int:
-        """Announce to everyone ("heartbeats", "claims", "quorums"); the number of peers that follow the topic.
+        """Announce to everyone (topics: node.net.topics); the number of peers that follow the topic.
 
         Raises:
             NetworkError: NOT_STAKED, TOO_LARGE, MALFORMED or NOT_FOUND.

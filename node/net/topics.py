@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 
 from node.net.errors import NetworkError, malformed
 from node.net.limits import ENVELOPE_BYTES, GOSSIP_SKEW
+from node.net.wire.cohort_pb2 import Signed
 from node.net.wire.common_pb2 import Refusal, Versions
 from node.net.wire.gossip_pb2 import ClaimNotice, Envelope, Heartbeat, QuorumNotice
 from node.net.wire.hello_pb2 import Binding
@@ -68,12 +69,17 @@ def _quorum(body: bytes) -> None:
         raise malformed("QuorumNotice: an unknown change.")
 
 
+def _cohort(body: bytes) -> None:
+    _lengths("Cohort", signature=(parse(Signed, body).signature, (65,)))
+
+
 TOPICS: Final = {
     topic.name: topic
     for topic in (
         Topic("heartbeats", 256, _heartbeat),
         Topic("claims", 512, _claim),
         Topic("quorums", 8704, _quorum),
+        Topic("cohort", 7680, _cohort),
     )
 }
 

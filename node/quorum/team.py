@@ -42,7 +42,7 @@ from node.quorum.pipeline.place import Place
 from node.quorum.pipeline.session import Ends, Session
 from node.quorum.pipeline.session import Plan as RoundPlan
 from node.quorum.plan import Plan
-from node.storage.checkpoints import CheckpointStore
+from node.storage.checkpoints import Checkpoint, CheckpointStore
 
 log = get_logger("team")
 PROTOCOL: Final = "/ponw/pipeline/1"
@@ -175,6 +175,14 @@ class Team:
         roots = {s: leaves[s - 1].state_root for s in range(1, stop + 1) if s % every == 0 or s == stop}
         assembly.join(parts, self.place.stages, self.place.config.shapes(), roots, into)
         assembly.clear(fetched)
+
+    def trained_stage(self, number: int) -> Checkpoint:
+        """This member's stage after the last step of a trained round.
+
+        Raises:
+            TensorFileError, FileNotFoundError: it is damaged, or was not trained here. DiskError.
+        """
+        return self._store.load(self._store.path(number, self.plan.steps))
 
     def serve(self, stream: socket.socket, peer: str) -> None:
         """Give the leader this stage's checkpoints over a stream that it opened; the stream is closed afterwards."""

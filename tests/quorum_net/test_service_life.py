@@ -102,6 +102,9 @@ class Net:
     def account_of(self, peer: str) -> bytes | None:
         return self.world.services[peer].teams.me
 
+    def charge(self, peer: str, reason: str) -> None:
+        raise AssertionError(f"{peer}: {reason}")
+
 
 class Chained(Consents):
     """Consents of one account, and sessions that count up."""

@@ -43,6 +43,33 @@ class Int8:
         return q.to(torch.float32) * _power(exponent).repeat_interleave(_BLOCK)[:elements]
 
 
+def through_int8(x: Tensor) -> Tensor:
+    """What receivers decode of finite fp32 numbers of any shape: the same bits in exact ops alone, so that a program
+    can hold them (consensus/program/update.py)."""
+    flat, count = x.reshape(-1), x.numel()
+    cut = count - count % _BLOCK
+    runs = [flat[:cut].reshape(-1, _BLOCK)] if cut else []
+    runs += [flat[cut:].reshape(1, -1)] if cut < count else []
+    rounded = [_rounded(run).reshape(-1, 1) for run in runs]
+    return (rounded[0] if len(rounded) == 1 else torch.cat(rounded)).reshape(x.shape)
+
+
+def _rounded(blocks: Tensor) -> Tensor:
+    """Each row on the grid of its own largest magnitude."""
+    top = blocks.abs().amax(1)
+    e = _within((top.view(torch.int32) >> 23) - 127 - 6)
+    e = _within(torch.where(torch.round(top * _power(0 - e)) > _QMAX, e + 1, e)).unsqueeze(1)
+    steps = torch.round(blocks * _power(0 - e))
+    steps = torch.where(steps > _QMAX, float(_QMAX), torch.where(steps < -_QMAX, float(-_QMAX), steps))
+    return steps.to(torch.int32).to(torch.float32) * _power(e)  # through integers, so that a zero has no sign
+
+
+def _within(e: Tensor) -> Tensor:
+    least, most = torch.full_like(e, _LEAST), torch.full_like(e, _MOST)
+    e = torch.where(e >= most, most, e)
+    return torch.where(e >= least, e, least)
+
+
 def _exponents(top: Tensor) -> Tensor:
     """The least exponents e with round(top / 2**e) <= 127."""
     e = ((top.view(torch.int32) >> 23) - 127 - 6).clamp(_LEAST, _MOST)
