@@ -47,13 +47,14 @@ class GatewaySettings(BaseSettings):
 
     sizes: tuple[int, ...] = Field((256, 512, 1024), description="samples of prepared batches")
     prepared: Annotated[int, Field(ge=0, le=10_000)] = Field(8, description="batches of each size kept ready")
+    pending_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        5_000, description="open batches of a version from which no further ones are made when asked for"
+    )
     samples_max: Annotated[int, Field(ge=1, le=1 << 20)] = Field(4096, description="samples of the largest batch")
     target_seconds: Seconds = Field(90, description="how long a batch should take its volunteer")
     lease_seconds: Seconds = Field(600, description="shortest lease; progress prolongs it")
     lease_max_seconds: Seconds = Field(4 * 3600, description="longest lease, prolonged or not")
-    attempts_max: Annotated[int, Field(ge=1, le=1000)] = Field(
-        5, description="turns without result until a batch fails"
-    )
+    attempts_max: Annotated[int, Field(ge=1, le=1000)] = Field(5, description="turns in vain until a batch fails")
     version_lag: Annotated[int, Field(ge=0, le=10_000)] = Field(
         8, description="versions that a batch may be behind the active one before it fails"
     )
@@ -73,6 +74,7 @@ class GatewaySettings(BaseSettings):
     rate_worker: Rate = Field("120/minute", description="calls a volunteer")
     rate_download: Rate = Field("60/hour", description="downloads of a model a volunteer")
     rate_public: Rate = Field("6000/minute", description="other calls an address")
+    uploads_max: Annotated[int, Field(ge=1, le=1_000)] = Field(16, description="uploads that a process takes at once")
     sockets_max: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="WebSockets of a process")
 
     @property
