@@ -1,5 +1,5 @@
-"""A gateway's inside in one process: database, blobs, queue, registry, intake, recomputation and aggregation, all as
-they run behind the server, with a clock of its own. Volunteers are called one after the other.
+"""A gateway's inside in one process: database, blobs, queue, registry, intake, recomputation and aggregation, as they
+run behind the server, with a clock of its own. Volunteers are called one after the other.
 
 Used by tests/gateway and by bench/gateway_attacks.py.
 """
