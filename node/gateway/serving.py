@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +40,8 @@ class ServerStoppedError(PonwError):
 
 
 def workshop_of(settings: GatewaySettings) -> Workshop:
-    """The configured model on the fastest exact engine of this machine, over the text in the data folder.
+    """The configured model on the first exact engine that proves itself here, over the text in the data folder. Engines are
+    not timed: a gateway starts several processes and threads, and they stand in order of speed.
 
     Raises:
         KernelError: no kernel computes exactly here. ManifestError, ShardError, DiskError: the text is unusable.
@@ -49,7 +49,7 @@ def workshop_of(settings: GatewaySettings) -> Workshop:
     from node.data.corpus import ensure_default  # noqa: PLC0415 - tokenizers, only where a text may have to be made
 
     dataset = ensure_default(settings.data_path)
-    return Workshop(PRESETS[settings.preset], choose_engine(settings.threads, None, time.perf_counter), dataset)
+    return Workshop(PRESETS[settings.preset], choose_engine(settings.threads), dataset)
 
 
 def run(settings: GatewaySettings, listener: socket.socket, ready: Callable[[Gateway], None]) -> None:

@@ -22,7 +22,7 @@ from tests.gateway.volunteers import API, enrol
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 240
+PATIENCE_S = 600
 
 
 def ponw(environment, *words):
