@@ -47,9 +47,9 @@ OPTIONS: Final = {
     "THREADS": "1",
     **{f"RATE_{name}": "1000000/minute" for name in ("REGISTER", "LOGIN", "WORKER", "DOWNLOAD", "PUBLIC")},
 }
-GROWTH_MAX: Final = 64 << 20
-"""Bytes that the process may hold more in the last quarter of the uploads than in the second: the first one starts its
-threads and engines, and allocators keep some of what they used."""
+GROWTH_MAX: Final = 128 << 20
+"""Bytes that the process may hold more in the last quarter of the uploads than in the second: it trains and joins in
+between, and allocators keep some of what they used."""
 PARTS: Final = 20
 Spoil = Callable[[random.Random, bytes], bytes]
 

@@ -6,7 +6,6 @@ import pytest
 
 from bench.fuzz_gateway import SPOILS, fuzz, is_sound
 
-
 HALF_A_BOMB = 512 << 20
 """So few uploads end before the gateway has settled; a bomb that went off would show."""
 
