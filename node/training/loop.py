@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from web3.types import TxReceipt
+
 from consensus.commitments.claim import ClaimKind
 from consensus.commitments.trace import StepLeaf, loss_value
 from consensus.quorum.modes import Mode
@@ -26,6 +28,8 @@ from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
 from node.training.errors import OuterMismatchError
+from node.training.helped import may_train, tell_claimed
+from node.training.helping import Helpers
 from node.training.inner import InnerLoop, RoundWork
 from node.training.ledger import Ledger, RoundView, final_set
 from node.training.outer import NextState, OuterLoop
@@ -44,6 +48,8 @@ POLL_SECONDS = 0.5
 POST_SHARE = 8
 """Of the training time, this part is kept for publishing and posting; at least POST_SECONDS."""
 POST_SECONDS = 3
+HELP_SHARE = 2
+"""Helpers have this part of the training time; the rest is enough for the node to train alone after all."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class Parts:
     """Whether a quorum may yet come to be that trains the round at hand."""
     standing: Callable[[], str] = lambda: ""
     """The quorum that this node is in, or why there is none, in words."""
+    helpers: Helpers | None = None
+    """Who trains rounds for this node, where its operator runs a gateway for volunteers."""
 
     @property
     def workshop(self) -> Workshop:
@@ -224,6 +232,7 @@ class RoundLoop:
         if own is not None:
             p.prover.sent(own.claim)
             self._alone(view)
+            tell_claimed(p.helpers, view.number, own.hash, None)
             p.reporter.update(activity="claim posted, waiting for the window")
             return
         if self._seconds_left(view) <= 0:
@@ -239,6 +248,10 @@ class RoundLoop:
         work = self._work(view)
         steps = 0
         if p.store.own_claim(view.number, ClaimKind.TRAIN) is None:
+            in_time = self._seconds_left(view) > self._parameters.train_time // HELP_SHARE
+            if not may_train(p.helpers, p.fitted, work, lambda: (self._state(view), view.info.start_root), in_time):
+                p.reporter.update(activity="volunteers train this round's work", steps=work.steps)
+                return
             p.reporter.update(activity="training", steps=work.steps)
             self._stepped_at = self._clock()
             state = p.inner.run(work, lambda leaf: self._leaf(view, leaf), lambda: self._keep_training(view))
@@ -309,9 +322,14 @@ class RoundLoop:
         p.prover.publish(claim, work, p.states.path(view.number))
         p.reporter.update(activity="posting the claim")
         registry = p.contracts.registry
-        post = (lambda: registry.post_for(claim, session)) if session else (lambda: registry.post(claim))
+        posted: list[TxReceipt] = []
+
+        def post() -> None:
+            posted.append(registry.post_for(claim, session) if session else registry.post(claim))
+
         if p.chores.attempt(post, "WrongPhase", "SessionOver", "SessionBusy"):
             p.prover.sent(claim)
+            tell_claimed(p.helpers, view.number, p.prover.hash(claim), bytes(posted[0]["transactionHash"]))
 
     def _work(self, view: RoundView) -> RoundWork:
         start = self._state(view)
