@@ -11,10 +11,11 @@ not the panel's own, is refused with 403, one without the token with 401. Errors
 | `POST /local/v1/start`, `/pause`, `/finish` | no body → `PanelState`, as it is once the wish is noted |
 | `GET /local/v1/limits` | → `Limits` |
 | `PUT /local/v1/limits` | `Limits`, whole → `Limits`; kept in the home folder, in force from the next step |
-| `GET /local/v1/events` | → `text/event-stream`: `event: state` with a `PanelState` (at once, then at most four a second), \
-`event: log` with a `LogLine`; a comment every 15 s keeps it open. Read it with `fetch`: `EventSource` sends no token |
-| `GET /api/v1/stats/global`, `/leaderboard`, `/model/current`, `/model/versions`, `/batch/{id}/trace` | the gateway's own \
-answer, passed on; no token, as at the gateway |
+| `GET /local/v1/events` | → `text/event-stream`: `event: state` with a `PanelState` (at once, then at most four a \
+second), `event: log` with a `LogLine`; a comment every 15 s keeps it open. Read it with `fetch`: `EventSource` sends no \
+token |
+| `GET /api/v1/stats/global`, `/leaderboard`, `/model/current`, `/model/versions`, `/batch/{id}/trace` | the gateway's \
+own answer, passed on; no token, as at the gateway |
 | `GET /`, `/…` | the dashboard's files; an unknown path gives `index.html` |
 """
 
@@ -105,7 +106,7 @@ class PanelState(Strict):
     phase: Phase
     wish: Wish
     reason: str = ""
-    """Why no step is running ("outside 22:00-06:30", "on battery", "the gateway has no work", …); empty while it runs."""
+    """Why no step is running ("outside 22:00-06:30", "on battery", "no work", …); empty while one runs."""
     gateway: str
     """Its URL."""
     connected: bool
@@ -120,9 +121,9 @@ class PanelState(Strict):
     """This volunteer at the gateway: contribution, rank, badges, quarantine."""
     network: GlobalStats | None = None
     hardware: Hardware = Hardware()
-    machine_notes: list[str] = []
+    machine_notes: list[str] = Field(default_factory=list)
     """What of the limits does not work on this machine, and why."""
     limits: Limits = Limits()
-    log: list[LogLine] = []
+    log: list[LogLine] = Field(default_factory=list)
     """The last 200 lines, oldest first."""
     at: float
