@@ -12,8 +12,8 @@ not the panel's own, is refused with 403, one without the token with 401. Errors
 | `GET /local/v1/limits` | → `Limits` |
 | `PUT /local/v1/limits` | `Limits`, whole → `Limits`; kept in the home folder, in force from the next step |
 | `GET /local/v1/events` | → `text/event-stream`: `event: state` with a `PanelState` (at once, then at most four a \
-second), `event: log` with a `LogLine`; a comment every 15 s keeps it open. Read it with `fetch`: `EventSource` sends no \
-token |
+second), `event: log` with a `LogLine`; a comment every 15 s keeps it open. Read it with `fetch`: `EventSource` sends \
+no token |
 | `GET /api/v1/stats/global`, `/leaderboard`, `/model/current`, `/model/versions`, `/batch/{id}/trace` | the gateway's \
 own answer, passed on; no token, as at the gateway |
 | `GET /`, `/…` | the dashboard's files; an unknown path gives `index.html` |
