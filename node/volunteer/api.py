@@ -133,7 +133,8 @@ class Gateway:
 
     def raw(self, method: str, path: str, *, auth: bool = True, json: Any = None) -> bytes:
         """The bytes of a successful answer, at most ANSWER_LIMIT."""
-        return self.retrying(lambda: self._once(method, path, auth, json))
+        answer: bytes = self.retrying(lambda: self._once(method, path, auth, json))
+        return answer
 
     def retrying(self, call: Callable[[], Any]) -> Any:
         """Run `call` until it answers, honouring Retry-After."""

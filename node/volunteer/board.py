@@ -6,11 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from node import paths
 from node.volunteer.home import VolunteerHome
-from node.volunteer.panel_schemas import LogLine, PanelState
+from node.volunteer.panel_schemas import Level, LogLine, PanelState
 
 LOG_LINES = 200
 STATE_LIMIT = 4 << 20
@@ -45,7 +45,7 @@ class Board:
             self._state = self._state.model_copy(update={"session": totals.model_copy(update=added)})
             self._version += 1
 
-    def log(self, text: str, level: Literal["info", "good", "warning", "error"] = "info") -> None:
+    def log(self, text: str, level: Level = "info") -> None:
         """Say something; the same line again is said once."""
         with self._lock:
             if self._log and self._log[-1].text == text:

@@ -17,8 +17,8 @@ from node.storage.files import publish, read_chunks, reporting
 from node.volunteer.api import Gateway
 from node.volunteer.errors import AnswerError, GatewayDownError
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes there, bytes of the whole)."""
+Progress = Callable[[int, int, int], None]
+"""Called with (bytes that just came, bytes there, bytes of the whole)."""
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _SPARE: Final = 64 << 20
 
@@ -89,7 +89,7 @@ def _take(response: httpx.Response, file: BinaryIO, size: int, progress: Progres
         if file.tell() + len(piece) > size:
             raise AnswerError("The gateway sends more of a file than it named.", "Tell its operator.")
         file.write(piece)
-        progress(file.tell(), size)
+        progress(len(piece), file.tell(), size)
     if file.tell() < size:
         raise GatewayDownError("The gateway broke off in the middle of a file.", "The rest is fetched next.")
 

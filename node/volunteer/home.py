@@ -39,7 +39,9 @@ def normal_url(url: str) -> str:
     except ValueError:
         usable = None
     if not usable or parts.query or parts.fragment or parts.username or parts.password:
-        raise GatewayUrlError(f"{url!r} is not the address of a gateway.", "Give it as https://HOST or http://HOST:PORT.")
+        raise GatewayUrlError(
+            f"{url!r} is not the address of a gateway.", "Give it as https://HOST or http://HOST:PORT."
+        )
     return url.rstrip("/")
 
 

@@ -41,17 +41,17 @@ class JobRecord(BaseModel):
         """
         shape = self.model.architecture
         try:
-            if min(shape.layers, shape.width, shape.heads, shape.seq_len, shape.batch, shape.vocab) < 1:
-                raise ValueError("a size below 1")
-            if shape.layers * shape.width * shape.width + shape.vocab * shape.width > _ELEMENTS_MAX:
-                raise ValueError("a size beyond any machine's")
             config = ModelConfig(**shape.model_dump())
-        except ValueError as error:
+        except (ValueError, ZeroDivisionError) as error:
             raise AnswerError(f"The gateway's model makes no sense: {error}.", "Tell its operator.") from error
+        least = min(shape.layers, shape.width, shape.heads, shape.seq_len, shape.batch, shape.vocab)
+        if least < 1 or shape.layers * shape.width**2 + shape.vocab * shape.width > _ELEMENTS_MAX:
+            raise AnswerError("The gateway's model has sizes that no machine trains.", "Tell its operator.")
         steps, batch = self.offer.steps, config.batch
         if not 1 <= steps <= LEAVES_MAX or self.offer.num_samples != steps * batch:
             raise AnswerError(
-                f"The gateway offers {self.offer.num_samples} samples in {steps} steps of {batch}.", "Tell its operator."
+                f"The gateway offers {self.offer.num_samples} samples in {steps} steps of {batch}.",
+                "Tell its operator.",
             )
         return config
 
@@ -102,7 +102,7 @@ class JobFolder:
         paths.write_atomic(self.folder / "leaves.bin", b"".join(leaf.encode() for leaf in leaves))
         store = self._store(config)
         groups = {"weights": state.weights, "m": state.m, "v": state.v}
-        store.save(Checkpoint(0, state.step, state_root(*groups.values()), groups))
+        store.save(Checkpoint(0, state.step, state_root(state.weights, state.m, state.v), groups))
         store.prune(every=_NEVER, last=2)
 
     def resume(self, config: ModelConfig) -> tuple[TrainState, list[StepLeaf]] | None:

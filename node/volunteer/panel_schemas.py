@@ -33,6 +33,9 @@ Wish = Literal["start", "pause", "finish"]
 """The button pressed last. `finish`: this batch, then stop."""
 
 
+Level = Literal["info", "good", "warning", "error"]
+
+
 class Limits(Strict):
     """What the owner of the machine allows. Sent whole; a field left out takes its default."""
 
@@ -55,7 +58,7 @@ class LogLine(Strict):
     """One line of the activity log."""
 
     at: float
-    level: Literal["info", "good", "warning", "error"] = "info"
+    level: Level = "info"
     text: str
 
 
