@@ -108,6 +108,16 @@ class VolunteerHome:
         """Make this gateway the one that `ponw volunteer status` and its like are about. Raises DiskError."""
         paths.write_atomic(self.root.parent / _LAST, self.url.encode())
 
+    def busy(self) -> bool:
+        """Whether a process volunteers from this folder. Raises DiskError."""
+        if not self.root.is_dir():
+            return False
+        try:
+            with self.locked():
+                return False
+        except BusyHomeError:
+            return True
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out of this folder.
@@ -131,9 +141,13 @@ class VolunteerHome:
             os.close(handle)
 
 
-def last_gateway(home: Path) -> str | None:
-    """The gateway that was volunteered for last. Raises DiskError."""
+def which_gateway(home: Path) -> str:
+    """The gateway that was volunteered for last.
+
+    Raises:
+        GatewayUrlError: none was. DiskError.
+    """
     try:
         return normal_url(paths.read_bounded(home / FOLDER / _LAST, 1 << 12).decode("utf-8", "replace").strip())
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        raise GatewayUrlError(f"Nobody has volunteered from {home} yet.", "Give the gateway's address.") from error
