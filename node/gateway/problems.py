@@ -23,6 +23,7 @@ class Code(StrEnum):
     TOO_LARGE = "body-too-large"
     MEDIA = "unsupported-media-type"
     LENGTH = "length-required"
+    TIMEOUT = "request-timeout"
     RANGE = "range-not-satisfiable"
     RATE = "rate-limited"
     BUSY = "busy"
@@ -68,6 +69,7 @@ CATALOGUE: Final[dict[Code, About]] = {
     Code.TOO_LARGE: About(413, "Body too large", "Send less; the detail gives the limit."),
     Code.MEDIA: About(415, "Unsupported media type", "Set the Content-Type that the detail names."),
     Code.LENGTH: About(411, "Length required", "Send Content-Length or a chunked body."),
+    Code.TIMEOUT: About(408, "Request timeout", "Send again, faster or in one go."),
     Code.RANGE: About(416, "Range not satisfiable", "Ask for a range within the size in Content-Range."),
     Code.RATE: About(429, "Too many requests", "Wait as long as Retry-After says."),
     Code.BUSY: About(503, "Busy", "Try again after Retry-After; nothing was done."),

@@ -61,12 +61,14 @@ class Storage:
     def now(self, session: Session) -> int:
         """Unix microseconds. PostgreSQL's own clock, so that hosts whose clocks differ agree on leases; on SQLite all
         processes are on one host."""
-        if self._clock is not None:
-            return self._clock()
-        if self.postgres:
+        if self._clock is None and self.postgres:
             seconds = session.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
             return int(seconds * MICROSECONDS)
-        return system_clock()
+        return self.host_now()
+
+    def host_now(self) -> int:
+        """Unix microseconds by this host's clock, or the given one: for what no other host compares."""
+        return system_clock() if self._clock is None else self._clock()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
