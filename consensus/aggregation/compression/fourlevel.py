@@ -92,7 +92,7 @@ def _pack(codes: Bytes) -> bytes:
 
 
 def _unpack(packed: Bytes, count: int) -> Bytes:
-    codes = ((packed[:, None] >> _SHIFTS) & 3).reshape(-1)
+    codes: Bytes = ((packed[:, None] >> _SHIFTS) & np.uint8(3)).reshape(-1)
     if codes[count:].any():
         raise CompressionError("a bit set in padding")
     return codes[:count]
