@@ -88,7 +88,8 @@ def _of_blocks(blocks: Tensor) -> tuple[Tensor, Tensor]:
 
 def _pack(codes: Bytes) -> bytes:
     four = np.pad(codes, (0, -len(codes) % 4)).reshape(-1, 4)
-    return np.bitwise_or.reduce(four << _SHIFTS, axis=1).astype(np.uint8).tobytes()
+    packed: Bytes = np.bitwise_or.reduce(four << _SHIFTS, axis=1).astype(np.uint8)
+    return packed.tobytes()
 
 
 def _unpack(packed: Bytes, count: int) -> Bytes:
