@@ -1,4 +1,4 @@
-"""A gateway's inside in one process: database, blobs, queue, registry, intake, recomputation and aggregation, all as they
+"""A gateway's inside in one process: database, blobs, queue, registry, intake, recomputation and aggregation, as they
 run behind the server, with a clock of its own. Volunteers are called one after the other.
 
 Used by tests/gateway and by bench/gateway_attacks.py.
