@@ -24,7 +24,7 @@ from node.volunteer.limits_desk import LimitsDesk
 from node.volunteer.session import Session
 from node.volunteer.settings import VolunteerSettings
 
-WAIT_S = 60.0
+WAIT_S = 40.0
 engine = cache(choose_engine)
 
 
