@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from consensus.arithmetic import choose_engine
 from consensus.arithmetic.engine import Engine
 from consensus.errors import ConsensusError
 from node import paths
@@ -57,9 +56,9 @@ class Session:
     limits: Callable[[], Limits]
     gate: Gate
     key: str
+    engine: Engine
     username: str | None = None
     checkpoint_steps: int = 8
-    engine: Engine = field(default_factory=choose_engine)
     _threads: int = field(default=0, init=False)
     _applied: Limits | None = field(default=None, init=False)
 
