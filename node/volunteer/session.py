@@ -199,8 +199,7 @@ class Session:
 
         trainer.run(self.checkpoint_steps, between)
         self.delivery.settle()
-        raw = write_body(self.folder, record, trainer, self.worker_id, self.residuals)
-        self.board.count(bytes_raw=raw)
+        write_body(self.folder, record, trainer, self.worker_id, self.residuals)
         self.progress.trained()
         paths.write_atomic(self.home.speed_file, json.dumps(self.progress.tokens_per_s).encode())
 
@@ -269,7 +268,10 @@ class Session:
             self.board.count(rejected=1)
             self.folder.clear()
             return
-        self.board.log(f"Uploaded {size / 1e6:.2f} MB: {receipt.state} {receipt.reason}".rstrip(), _level(receipt))
+        raw = 4 * record.model.num_parameters
+        self.board.count(bytes_raw=raw)
+        words = f"Uploaded {size / 1000:,.1f} kB ({size / raw:.1%} of the update): {receipt.state} {receipt.reason}"
+        self.board.log(words.rstrip(), _level(receipt))
         done = {"rejected": 1} if receipt.state == "rejected" else {"batches": 1, "tokens": _tokens(record)}
         self.board.count(**done)
         self.folder.clear()
