@@ -159,6 +159,8 @@ class UploadIntake:
         if opened.meta != meta:
             raise ProblemError(Code.HEADER, "The header of the body is not the one that was announced.")
         false = disproof(opened, self._config, b"".join(self._queue.data(batch)), lease.residual != "zero")
+        if batch.checkpoints and not false:
+            self.states.require(worker, batch, opened.leaves)
         blob = self.archive.keep(path)
         profile = self.profiles.of(opened.update)
         like = _row(opened, batch, lease, blob.key, blob.size)

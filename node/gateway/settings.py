@@ -66,6 +66,9 @@ class GatewaySettings(BaseSettings):
     aggregate_seconds: Seconds = Field(60, description="longest wait of an accepted update for the next version")
     aggregate_updates: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="updates that make one at once")
 
+    claims: bool = Field(
+        False, description="volunteers train only what the operator's node (`ponw run --volunteers`) offers"
+    )
     rule: Literal["mean", "trimmed_mean", "median", "krum", "multi_krum", "nnm_trimmed_mean"] = Field(
         "mean", description="what joins updates; all but mean need whole updates (int8) to join anything"
     )
