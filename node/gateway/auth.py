@@ -20,6 +20,8 @@ from node.gateway.storage.tables import UsedChallenge, Worker
 
 OPERATOR_NAME = "operator.token"
 """File of the operator's token in the home folder."""
+KEPT_SECONDS = 3_600
+"""A used challenge is remembered so long after its expiry: hosts' clocks differ."""
 SEEN_SECONDS = 15
 """`last_seen` is written at most so often."""
 
@@ -111,7 +113,7 @@ class Accounts:
                 session.add(worker)
         except DatabaseError as error:
             # Twice at once: a unique column lets one in; on the next try the other one is told which.
-            raise ProblemError(Code.BUSY, f"The registration was not stored: {error.message}") from error
+            raise ProblemError(Code.BUSY, "The registration was not stored.") from error
         return Registered(worker_id=worker.id, username=worker.username, created_at=now // MICROSECONDS)
 
     def login(self, api_key: str) -> Session:
@@ -147,7 +149,8 @@ class Accounts:
         """Forget used challenges whose tickets have expired."""
         with self._storage.write() as session:
             now = self._storage.now(session)
-            session.exec(delete(UsedChallenge).where(col(UsedChallenge.expires_at) < now - MICROSECONDS))
+            before = now - KEPT_SECONDS * MICROSECONDS
+            session.exec(delete(UsedChallenge).where(col(UsedChallenge.expires_at) < before))
 
     def seconds(self) -> int:
         """Unix time by the clock that tokens go by: this host's, or the one given for tests."""

@@ -70,6 +70,8 @@ class BatchQueue:
                 found = session.exec(_pick(me, version, size)).first()
                 if found is not None:
                     return self._lease(session, me, found, now)
+                if self._settings.claims:
+                    raise ProblemError(Code.NO_WORK, "The operator's node offers no work at the moment.")
                 self._require_room(session, version)
             made = self._maker.make(self._maker.new(version, size, self._replicas(me)), now)
         raise ProblemError(Code.NO_WORK, "The model changes faster than a batch can be made.")
@@ -147,6 +149,20 @@ class BatchQueue:
         if lease.state != LeaseState.HELD:
             raise ProblemError(Code.LEASE, f"Your lease of this batch is {lease.state}.")
         return batch, lease
+
+    def require_wanted(self, worker_id: str, batch_id: str, lease_id: str) -> None:
+        """Whether an upload would be taken as things stand; one that was taken may come again.
+
+        Raises:
+            ProblemError BATCH, NOT_YOURS, LEASE.
+        """
+        self.find(batch_id)
+        with self._storage.read() as session:
+            lease = session.get(Lease, lease_id)
+        if lease is None or lease.worker_id != worker_id or lease.batch_id != batch_id:
+            raise ProblemError(Code.NOT_YOURS, "This lease of this batch is not yours.")
+        if lease.state not in {LeaseState.HELD, LeaseState.UPLOADED}:
+            raise ProblemError(Code.LEASE, f"Your lease of this batch is {lease.state}.")
 
     def uploaded(self, session: Session, batch: Batch, lease: Lease) -> None:
         """The lease ended with an upload."""
