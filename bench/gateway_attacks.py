@@ -22,11 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import select
+
 from bench.gateway_house import House
 from bench.gateway_lies import LIES, Ring, Volunteer
 from node.data.corpus import ensure_default
 from node.data.dataset import Dataset
-from node.gateway.storage.tables import Worker
+from node.gateway.reputation import Outcome
+from node.gateway.storage.tables import ReputationEvent, Worker
 
 RESULTS = Path(__file__).parent / "results" / "gateway-attacks.json"
 TURNS_MAX = 4_000
@@ -134,7 +137,10 @@ def _report(house: House, bad: list[Volunteer], good: list[Volunteer]) -> dict[s
 def _caught(house: House, worker_id: str) -> bool:
     with house.storage.read() as session:
         row = session.get_one(Worker, worker_id)
-    return row.quarantined_until is not None and row.reputation == 0 and row.quarantine_reason != ""
+        proven = select(ReputationEvent.id).where(
+            ReputationEvent.worker_id == worker_id, ReputationEvent.kind == Outcome.FALSE.value
+        )
+        return row.quarantined_until is not None and session.exec(proven).first() is not None
 
 
 def main() -> int:
@@ -142,7 +148,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", type=int, default=8)
     parser.add_argument("--volunteers", type=int, default=20)
-    parser.add_argument("--only", help="one attack by its name")
+    parser.add_argument("--only", help="one attack by its name; the others stay in the file as they are")
     options = parser.parse_args()
     size = Size(volunteers=options.volunteers, versions=options.versions)
     started = time.monotonic()
@@ -150,6 +156,8 @@ def main() -> int:
         dataset = ensure_default(Path(folder) / "data")
         clean = run(dataset, size, None)
         results: dict[str, Any] = {"model": "micro", **vars(size), "clean": clean, "attacks": {}}
+        if options.only and RESULTS.exists():
+            results["attacks"] = json.loads(RESULTS.read_text(encoding="utf-8"))["attacks"]
         print(f"start {clean['start']:.4f}, clean {clean['loss']:.4f}", flush=True)
         for name, lie, trusted, back in names():
             if options.only in {None, name}:
