@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_volunteer, until
-from proxy import Proxy
+from people import make_volunteer, until
 from real_gateway import RealGateway, free_port
+from tcp_proxy import Proxy
 
 from node.volunteer.home import VolunteerHome
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Volunteer, make_volunteer, until
-from seam import SmallGateway
+from people import Volunteer, make_volunteer, until
+from small_gateway import SmallGateway
 
 from node.volunteer import settings
 from node.volunteer.api import Gateway

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import make_volunteer, until
+from people import make_volunteer, until
 from real_gateway import RealGateway, free_port
 
 from consensus.arithmetic import choose_engine

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import make_volunteer, until
-from seam import SmallGateway, serving
+from people import make_volunteer, until
+from small_gateway import SmallGateway, serving
 
 from node.volunteer.beats import beat_of
 from node.volunteer.board import Board

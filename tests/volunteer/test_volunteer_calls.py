@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_volunteer
 from fastapi import Request, Response
-from seam import SmallGateway, problem
+from people import make_volunteer
+from small_gateway import SmallGateway, problem
 from starlette.responses import StreamingResponse
 
 from node.errors import DiskError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_volunteer, until
-from seam import SmallGateway, problem
+from people import make_volunteer, until
+from small_gateway import SmallGateway, problem
 
 from node.gateway.payload import read_raw
 from node.storage.checkpoints import CheckpointStore
