@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort attack-gateway fuzz-gateway
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort attack-gateway fuzz-gateway bench-volunteer
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -70,6 +70,8 @@ bench-pipeline: $(STAMPS)/package ## 2, 3 and 4 stages against one process; writ
 
 bench-cohort: $(STAMPS)/package ## two quorums and two async nodes against one process; writes bench/results/cohort.json
 	$(BIN)/python -m bench.cohort
+bench-volunteer: $(STAMPS)/package ## bytes of volunteers' uploads and what they cost the model; writes bench/results/volunteer.json
+	$(BIN)/python -m bench.volunteer
 
 bench-serve: $(STAMPS)/package ## serving against native generation, and 200 requests at once; writes bench/results/serve.json
 	$(BIN)/python bench/serve.py

@@ -1,0 +1,86 @@
+"""Pieces of a volunteer around a small gateway."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from consensus.arithmetic import choose_engine
+from node.volunteer.api import Gateway
+from node.volunteer.beats import Beats
+from node.volunteer.board import Board
+from node.volunteer.control import Control
+from node.volunteer.home import VolunteerHome
+from node.volunteer.limits import Gate
+from node.volunteer.limits_desk import LimitsDesk
+from node.volunteer.session import Session
+from node.volunteer.settings import VolunteerSettings
+
+WAIT_S = 120.0
+engine = cache(lambda: choose_engine(1))
+
+
+def until(condition: Callable[[], object], what: str = "the condition", seconds: float = WAIT_S) -> None:
+    """Poll until it holds; fails with `what` after a deadline."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come about within {seconds:.0f} s"
+        time.sleep(0.01)
+
+
+@dataclass
+class Volunteer:
+    """One volunteer in this process."""
+
+    home: VolunteerHome
+    control: Control
+    board: Board
+    desk: LimitsDesk
+    gateway: Gateway
+    session: Session
+
+    def said(self) -> str:
+        """The whole log."""
+        return "\n".join(line.text for line in self.board.whole().log)
+
+    def step(self) -> int:
+        """Steps done of the batch under way."""
+        batch = self.board.now().batch
+        return 0 if batch is None else batch.step
+
+    @contextmanager
+    def running(self) -> Iterator[threading.Thread]:
+        """Its session in a thread, with heartbeats; stopped at the end."""
+        ended_well = threading.Event()
+
+        def work() -> None:
+            self.session.run()
+            ended_well.set()
+
+        thread = threading.Thread(target=work, daemon=True)
+        with Beats(self.gateway, self.control, self.board).running():
+            thread.start()
+            try:
+                yield thread
+            finally:
+                self.control.halt()
+                thread.join(WAIT_S)
+        assert not thread.is_alive()
+        assert ended_well.is_set(), "the session raised what the warning below says"
+
+
+def make_volunteer(folder: Path, url: str, **settings: object) -> Volunteer:
+    """A volunteer whose files are in `folder`."""
+    home = VolunteerHome.of(folder, url)
+    control, board = Control(), Board(url)
+    desk = LimitsDesk(folder, VolunteerSettings.model_validate({"cpu_threads": 1, **settings}), board)
+    key = home.key()
+    gateway = Gateway(url, key, control, board)
+    gate = Gate(desk.limits, battery=lambda: None)
+    session = Session(home, gateway, control, board, desk.limits, gate, key, engine(), checkpoint_steps=1)
+    return Volunteer(home, control, board, desk, gateway, session)
