@@ -1,0 +1,5 @@
+import { Heading } from "../parts/shell";
+
+export function InferencePage() {
+  return <Heading title="Inference" />;
+}
