@@ -31,7 +31,7 @@ class Chain:
     """The configured chain, connected to at the first question. Threads may share it."""
 
     def __init__(self, settings: Settings, contracts: Contracts | None = None, first_block: int = 0) -> None:
-        self._settings, self._first = settings, first_block
+        self.settings, self._first = settings, first_block
         self._contracts = contracts
         self._lock = threading.Lock()
         self._disputes = Kept(self._read_disputes, DISPUTES_SECONDS)
@@ -45,15 +45,19 @@ class Chain:
         """
         with self._lock:
             if self._contracts is None:
-                if self._settings.rpc_url == EMBEDDED_RPC:
+                if self.settings.rpc_url == EMBEDDED_RPC:
                     raise UnavailableError(
                         "The chain lives inside the node's own process and cannot be asked from here.",
                         "Claims are shown as the node has them on record.",
                     )
-                deployment = Deployment.load(self._settings.contracts_file)
+                deployment = Deployment.load(self.settings.contracts_file)
                 self._first = deployment.block
-                self._contracts = Contracts.at(ChainClient.connect(self._settings), deployment)
+                self._contracts = Contracts.at(ChainClient.connect(self.settings), deployment)
             return self._contracts, self._first
+
+    def deployment(self) -> Deployment:
+        """Where the network's contracts stand. Raises ContractsError."""
+        return Deployment.load(self.settings.contracts_file)
 
     def disputes(self) -> Disputes:
         """Every challenge and every game of the newest round; errors as for `connected`."""

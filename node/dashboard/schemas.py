@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
+from node.inference.paid.messages import ANSWER_TOKENS, PROMPT_CHARACTERS, TEMPERATURE_MAX, Address, Amount
 from node.modes.view import LayerRow, NodeRow, QuorumRow
 from node.training.snapshot import Snapshot
 
@@ -162,18 +163,57 @@ class Wallet(BaseModel):
     max_fee_wei: str
 
 
+class Question(BaseModel):
+    """What a page asks to be answered. Body of POST /inference/ask; `max_fee_wei` for the whole answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Annotated[str, Field(min_length=1, max_length=PROMPT_CHARACTERS)]
+    max_tokens: Annotated[int, Field(ge=1, le=ANSWER_TOKENS)] = 64
+    temperature_milli: Annotated[int, Field(ge=0, le=TEMPERATURE_MAX)] = 700
+    max_fee_wei: Amount
+
+
+class WalletQuestion(Question):
+    """The same for a wallet in the browser. Body of POST /inference/quote."""
+
+    payer: Address
+
+
+class Sending(BaseModel):
+    """One transaction that the browser's wallet is to send, and what it does in words."""
+
+    purpose: str
+    to: str
+    data: str
+
+
+class Prepared(BaseModel):
+    """A checked offer, ready to be opened by the browser's wallet: what to send, the voucher to sign (EIP-712, for
+    `eth_signTypedData_v4`; the page puts the number of tokens in), and the first message without voucher and block."""
+
+    request: str
+    price_wei: str
+    most_wei: str
+    chain_id: int
+    voucher_tokens: int
+    sendings: list[Sending]
+    voucher: dict[str, Any]
+    begin: dict[str, Any]
+
+
 class Inference(BaseModel):
     """Who answers for money, at which price, and which wallets can pay. `why_not` says why nobody can be asked."""
 
-    server: str
-    account: str
-    price_wei: str
-    busy: int
-    slots: int
-    tier: int
-    vocabulary: int
-    model_root: str
-    chain_id: int
-    escrow: str
-    wallet: Wallet | None
-    why_not: str
+    server: str = ""
+    account: str = ""
+    price_wei: str = "0"
+    busy: int = 0
+    slots: int = 0
+    tier: int = 0
+    vocabulary: int = 0
+    model_root: str = ""
+    chain_id: int = 0
+    escrow: str = ""
+    wallet: Wallet | None = None
+    why_not: str = ""
