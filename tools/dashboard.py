@@ -1,7 +1,7 @@
 """Build the dashboard's pages into the package, so that a node serves them without Node.js.
 
-Runs Vite in `dashboard/` and writes node/dashboard/static. `--check` builds elsewhere and fails if the committed files are
-not what the sources give. Needs `npm ci --prefix dashboard` before.
+Runs Vite in `dashboard/` and writes node/dashboard/static. `--check` builds elsewhere and fails if the committed files
+are not what the sources give. Needs `npm ci --prefix dashboard` before.
 """
 
 from __future__ import annotations
