@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node.gateway.aggregator import Aggregator
 from node.gateway.auth import OPERATOR_NAME, Accounts, Operator, Signer
 from node.gateway.batches import BatchMaker
 from node.gateway.blobs import BlobStore
 from node.gateway.bus import Bus, BusEvents, LocalBus, RedisBus
-from node.gateway.intake import HoldingIntake
+from node.gateway.intake import UploadIntake
 from node.gateway.limits import RateLimits
 from node.gateway.live import Hub
 from node.gateway.metrics import Metrics
-from node.gateway.ports import Intake, Job
+from node.gateway.ports import Job
 from node.gateway.queue import BatchQueue
+from node.gateway.recompute import Recomputer
 from node.gateway.registry import ModelRegistry
 from node.gateway.schemas import META_LIMIT
 from node.gateway.settings import GatewaySettings, secret_of
@@ -29,7 +33,7 @@ from node.gateway.wire import body_limit
 from node.storage.tensorfile import largest_file
 from node.training.work import Workshop
 
-SWEEP_SECONDS, PREPARE_SECONDS, TIDY_SECONDS = 2.0, 5.0, 600.0
+SWEEP_SECONDS, PREPARE_SECONDS, DECIDE_SECONDS, TIDY_SECONDS = 2.0, 2.0, 1.0, 600.0
 
 
 @dataclass
@@ -51,9 +55,10 @@ class Gateway:
     statistics: Statistics
     metrics: Metrics
     spool: Spool
-    intake: Intake
+    intake: UploadIntake
+    tidier: Tidier
     cache: Path
-    jobs: list[Job] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.global_stats = Cached(lambda: self.statistics.everything().model_dump_json().encode())
@@ -79,6 +84,23 @@ class Gateway:
             metrics = {"heldout_loss": self.workshop.heldout_loss(state.weights)}
             self.registry.start(state, metrics)
 
+    def jobs(self, workshop: Callable[[], Workshop]) -> list[Job]:
+        """Background work; `workshop` makes one for each thread that trains, since engines are not shared.
+
+        Raises:
+            GatewayConfigError: rule and codec of updates do not go together.
+        """
+        parts = self.settings, self.events
+        aggregator = Aggregator(self.storage, self.registry, self.intake.archive, workshop(), *parts)
+        recomputer = Recomputer(self.storage, self.intake, self.registry, workshop(), *parts, self.stopping)
+        return [
+            Job("sweep", SWEEP_SECONDS, self.queue.sweep),
+            Job("prepare", PREPARE_SECONDS, self.queue.prepare),
+            Job("recompute", DECIDE_SECONDS, recomputer.run),
+            Job("aggregate", DECIDE_SECONDS, aggregator.run),
+            Job("tidy", TIDY_SECONDS, self.tidier.run),
+        ]
+
     def close(self) -> None:
         """Close connections and remove this process's cache."""
         self.bus.close()
@@ -96,14 +118,13 @@ def open_gateway(settings: GatewaySettings, workshop: Workshop, clock: Clock | N
     blobs = BlobStore(settings.blobs)
     bus: Bus = RedisBus(settings.redis_url) if settings.redis_url else LocalBus()
     events = BusEvents(bus, storage.host_now)
-    config = workshop.config
+    config, secret = workshop.config, secret_of(settings.home)
     sizing = Sizing(config, settings.sizes, settings.samples_max, settings.target_seconds)
-    maker = BatchMaker(storage, blobs, workshop.dataset, sizing, bytes.fromhex(settings.account))
+    maker = BatchMaker(blobs, workshop.dataset, sizing, bytes.fromhex(settings.account))
     queue = BatchQueue(storage, blobs, maker, settings, events)
     cache = Path(tempfile.mkdtemp(prefix="ponw-gateway-"))
     statistics = Statistics(storage, settings, config.seq_len)
-    accounts = Accounts(storage, Signer(secret_of(settings.home), settings))
-    tidier = Tidier(storage, blobs, accounts)
+    accounts = Accounts(storage, Signer(secret, settings))
     return Gateway(
         settings=settings,
         workshop=workshop,
@@ -120,11 +141,7 @@ def open_gateway(settings: GatewaySettings, workshop: Workshop, clock: Clock | N
         statistics=statistics,
         metrics=Metrics(statistics),
         spool=Spool(settings.spool, settings.uploads_max),
-        intake=HoldingIntake(storage, blobs, queue),
+        intake=UploadIntake(storage, queue, blobs, settings, config, events, secret),
+        tidier=Tidier(storage, blobs, accounts),
         cache=cache,
-        jobs=[
-            Job("sweep", SWEEP_SECONDS, queue.sweep),
-            Job("prepare", PREPARE_SECONDS, queue.prepare),
-            Job("tidy", TIDY_SECONDS, tidier.run),
-        ],
     )

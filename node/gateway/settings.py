@@ -59,6 +59,7 @@ class GatewaySettings(BaseSettings):
         8, description="versions that a batch may be behind the active one before it fails"
     )
     replicas: Annotated[int, Field(ge=1, le=16)] = Field(2, description="equal results asked of volunteers not trusted")
+    replica_seconds: Seconds = Field(300, description="wait for a replica until the gateway computes a batch again")
     trusted_reputation: Bps = Field(6_000, description="reputation from which one result is enough")
     codec: CodecName = Field("topk", description="encoding of updates that do not become a claim")
 
