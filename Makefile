@@ -51,8 +51,6 @@ dashboard: $(STAMPS)/package $(STAMPS)/dashboard ## build the pages anew into th
 	$(BIN)/python tools/dashboard.py
 
 e2e-browser: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/dashboard ## the pages in a real Chromium: a person joins, trains, looks on, pays; accessibility
-	@command -v "$${CHROMIUM:-chromium}" chromium chromium-browser google-chrome >/dev/null \
-	  || { echo "Chromium is needed: apt-get install chromium, or set CHROMIUM=/path/to/it"; exit 1; }
 	$(BIN)/python -m pytest -q tests/browser -m browser
 
 bench-aggregate: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against ByzFL's; writes bench/results/aggregate.json
