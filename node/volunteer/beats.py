@@ -96,11 +96,7 @@ class Beats:
 
     def _event(self, kind: str, detail: dict[str, Any]) -> None:
         if kind == "lease_lost":
-            batch = self._board.now().batch
-            lost = str(detail.get("batch_id", ""))
-            mine = detail.get("worker_id", self._board.now().worker_id) == self._board.now().worker_id
-            if mine and batch is not None and batch.batch_id == lost:
-                self._control.lose(lost)
+            self._control.lose(str(detail.get("lease_id", "")))
         elif kind == "version":
             self._board.log(f"The network has a new version: {detail.get('version', '')}".strip()[:200])
         elif kind == "shutdown":

@@ -10,13 +10,14 @@ from node.volunteer.panel_schemas import Wish
 
 
 class Control:
-    """The wish in force, whether to stop at once, and which leases the gateway took back."""
+    """The wish in force, whether to stop at once, and whether the gateway took the lease back."""
 
     def __init__(self, wish: Wish = "start") -> None:
         self._changed = threading.Condition()
         self._wish: Wish = wish
         self._halted = False
-        self._lost: set[str] = set()
+        self._lost = False
+        self._lease = ""
         self.idle = True
         """No batch is under way: a waiting call gives up as soon as the wish changes."""
 
@@ -43,15 +44,21 @@ class Control:
             self._halted = True
             self._changed.notify_all()
 
-    def lose(self, batch_id: str) -> None:
-        """The gateway says that a batch is no longer ours."""
+    def hold(self, lease_id: str) -> None:
+        """Work under this lease begins."""
         with self._changed:
-            self._lost.add(batch_id)
+            self._lease, self._lost = lease_id, False
+
+    def lose(self, lease_id: str) -> None:
+        """The gateway says that a lease has ended; it may be somebody else's."""
+        with self._changed:
+            self._lost = self._lost or lease_id == self._lease
             self._changed.notify_all()
 
-    def lost(self, batch_id: str) -> bool:
-        """Whether it said so."""
-        return batch_id in self._lost
+    @property
+    def lost(self) -> bool:
+        """Whether it is the one under which work goes on."""
+        return self._lost
 
     def check(self) -> None:
         """Raises StoppedError when it is time to stop at once."""
@@ -66,9 +73,9 @@ class Control:
         """
         self.check()
         with self._changed:
-            before, lost = self._wish, len(self._lost)
+            before, lost = self._wish, self._lost
             end = time.monotonic() + seconds
-            while not self._halted and (self._wish, len(self._lost)) == (before, lost):
+            while not self._halted and (self._wish, self._lost) == (before, lost):
                 left = end - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
                     break

@@ -81,8 +81,8 @@ class Session:
             self._bring_leftover()
             while (record := self._next()) is not None:
                 self._attempt(record)
-        except StoppedError:
-            self.board.log("Stopped; everything is saved")
+        except StoppedError as error:
+            self.board.log(error.message)
         except WishChangedError:
             self.board.log("Finished before the gateway answered")
         finally:
@@ -174,6 +174,7 @@ class Session:
 
     def _attempt(self, record: JobRecord) -> None:
         self.control.idle = False
+        self.control.hold(record.offer.lease_id)
         try:
             self._train(record)
             self._deliver(record)
@@ -211,7 +212,7 @@ class Session:
                 self.control.sleep(self.gate.rest(done.seconds))
         self.control.check()
         while not trainer.done:
-            if self.control.lost(record.offer.batch_id):
+            if self.control.lost:
                 raise LeaseLostError(f"Batch {record.offer.batch_id[:8]} has gone to somebody else.")
             closed = self.gate.closed()
             if closed and self.control.wish == "finish":

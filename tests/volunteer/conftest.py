@@ -51,6 +51,11 @@ class Volunteer:
         """The whole log."""
         return "\n".join(line.text for line in self.board.whole().log)
 
+    def step(self) -> int:
+        """Steps done of the batch under way."""
+        batch = self.board.now().batch
+        return 0 if batch is None else batch.step
+
     @contextmanager
     def running(self) -> Iterator[threading.Thread]:
         """Its session in a thread, with heartbeats; stopped at the end."""
