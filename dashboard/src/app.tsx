@@ -75,6 +75,7 @@ function whyIdle(sources: Sources): Why | undefined {
       return { text: `Nothing is training here: ${panel.reason}.`.replace("..", "."), busy: false };
     if (panel.batch)
       return { text: `Training step ${panel.batch.step} of ${panel.batch.steps}.`, busy: true };
+    if (panel.wish !== "start") return { text: "Nothing is training here yet: press Start.", busy: false };
     return { text: `This machine is ${panel.phase}.`, busy: panel.phase !== "idle" };
   }
   if (sources.features.node && status.data) {

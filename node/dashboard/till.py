@@ -80,10 +80,12 @@ class Till:
         yield "settled", self._settled(record)
 
     def _settled(self, record: Record) -> dict[str, object]:
-        """What the server took, waiting as long as it may take at most."""
+        """What the server took; waited for as long as the contract gives both sides together."""
         closer, pause = Closer(self._payer.contracts, self._payer.escrow, self._payer.journal), threading.Event()
         quote = record.quote
-        for _ in range(int(self._payer.escrow.progress_time() / SETTLE_POLL_SECONDS)):
+        escrow = self._payer.escrow
+        longest = escrow.progress_time() + escrow.settle_time()
+        for _ in range(int(longest / SETTLE_POLL_SECONDS)):
             standing = closer.look(record)
             if standing.over:
                 tokens = standing.view.tokens

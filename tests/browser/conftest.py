@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -86,8 +87,12 @@ def shoot() -> Callable[[Any, str], None]:
     def take(page: Any, name: str) -> None:
         if not os.environ.get("SCREENSHOTS"):
             return
+        from PIL import Image
+
         SHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SHOTS / f"{name}.png", full_page=True, animations="disabled")
+        taken = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled"))).convert("RGB")
+        small = taken.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        small.save(SHOTS / f"{name}.png", optimize=True)
 
     return take
 

@@ -76,7 +76,8 @@ def test_an_answer_is_paid_from_the_nodes_wallet(
     page.wait_for_selector("[data-price]")
     ask(page, "It was the best of times", node=True)
     page.wait_for_selector('[data-answer="over"]')
-    page.get_by_text("paid", exact=True).wait_for()
+    told = page.locator("[data-answer]").inner_text()
+    assert page.locator("[data-answer] .pill").inner_text() == "paid", told
     assert len(page.locator("[data-text]").inner_text()) > 0
     assert escrow.total_locked() == 0
     shoot(page, "node-inference-answered-wide-light")
@@ -109,7 +110,8 @@ def test_an_answer_is_paid_from_a_wallet_in_the_browser(node_stage: NodeStage, o
     page.wait_for_selector("[data-price]")
     ask(page, "Call me Ishmael", node=False)
     page.wait_for_selector('[data-answer="over"]')
-    page.get_by_text("paid", exact=True).wait_for()
+    told = page.locator("[data-answer]").inner_text()
+    assert page.locator("[data-answer] .pill").inner_text() == "paid", told
     assert len(page.locator("[data-text]").inner_text()) > 0
     assert asked.count("eth_sendTransaction") == 3, asked
     assert asked.count("eth_signTypedData_v4") >= 3, asked

@@ -76,7 +76,7 @@ function Lanes(props: { states: Record<string, number> }) {
       {LANES.map((lane) => (
         <li key={lane} class="lane" data-lane={lane}>
           <span class="figure">{count(props.states[lane] ?? 0)}</span>
-          <Pill tone={TONES[lane] ?? "plain"}>{lane}</Pill>
+          <strong>{lane}</strong>
           <p class="muted small">{WORDS[lane]}</p>
         </li>
       ))}

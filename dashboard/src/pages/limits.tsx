@@ -32,7 +32,8 @@ export function LimitsCard({ panel, trainer }: { panel: PanelState; trainer: Tra
     }
     setSaved(true);
   };
-  const threads = Math.max(1, panel.hardware.threads);
+  // The panel is on the machine that trains, so the browser knows its threads before they are measured.
+  const threads = Math.max(1, panel.hardware.threads, navigator.hardwareConcurrency);
   const machine = [panel.hardware.cpu, panel.hardware.gpu].filter(Boolean).join(" · ") || "this machine";
   return (
     <Card title="How much it may use" note={saved ? machine : "saving…"} class="half">

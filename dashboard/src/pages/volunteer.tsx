@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { type ApiError, asApiError } from "../api/http";
 import type { PanelState } from "../api/types";
 import { bytes, count, duration, loss, plural, speed } from "../format";
-import { Bar, Card, Copy, Failure, Loading, Pill, Stat, Stats, type Tone } from "../parts/basics";
+import { Bar, Card, Copy, Empty, Failure, Loading, Pill, Stat, Stats, type Tone } from "../parts/basics";
 import { Chart } from "../parts/chart";
 import { Heading } from "../parts/shell";
 import { useShared } from "../sources";
@@ -186,27 +186,35 @@ function Curve() {
   return (
     <>
       <Card title="Loss" note="every step of yours" class="half">
-        <Chart
-          label="Loss of your steps"
-          time
-          xs={losses.map((point) => point.at)}
-          ys={losses.map((point) => point.value)}
-          value={(y) => y.toFixed(2)}
-          x={clockOf}
-          height={180}
-        />
+        {losses.length > 0 ? (
+          <Chart
+            label="Loss of your steps"
+            time
+            xs={losses.map((point) => point.at)}
+            ys={losses.map((point) => point.value)}
+            value={(y) => y.toFixed(2)}
+            x={clockOf}
+            height={180}
+          />
+        ) : (
+          <Empty title="No curve yet">It begins with the first step, and falls as the model learns.</Empty>
+        )}
       </Card>
       <Card title="Speed" note="tokens a second" class="half">
-        <Chart
-          label="Tokens a second"
-          time
-          area
-          xs={speeds.map((point) => point.at)}
-          ys={speeds.map((point) => point.value)}
-          value={(y) => count(Math.round(y))}
-          x={clockOf}
-          height={180}
-        />
+        {losses.length > 0 ? (
+          <Chart
+            label="Tokens a second"
+            time
+            area
+            xs={speeds.map((point) => point.at)}
+            ys={speeds.map((point) => point.value)}
+            value={(y) => count(Math.round(y))}
+            x={clockOf}
+            height={180}
+          />
+        ) : (
+          <Empty title="Not measured yet">Every machine counts, whatever its pace.</Empty>
+        )}
       </Card>
     </>
   );

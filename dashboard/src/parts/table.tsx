@@ -40,7 +40,7 @@ export function Table<Row>({ label, columns, rows, id, mark }: Props<Row>) {
                 data-head={column.head}
                 class={`${column.figure ? "right" : ""} ${column.wide ? "wide" : ""}`}
               >
-                {column.cell(row)}
+                <div>{column.cell(row)}</div>
               </td>
             ))}
           </tr>
