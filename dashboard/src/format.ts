@@ -71,3 +71,17 @@ export function neuro(wei: string): string {
 export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
+
+const PHASES: Record<string, string> = {
+  train: "training",
+  window: "open to challenge",
+  settle: "settling",
+  outer: "outer step",
+  outer_window: "outer step, open to challenge",
+  closed: "closed",
+};
+
+/** A round's phase in words. */
+export function phase(name: string): string {
+  return PHASES[name] ?? name;
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -12,7 +13,7 @@ from node.dashboard.chain import Chain
 from node.dashboard.guard import require_local, require_same_origin
 from node.dashboard.home import Home
 from node.dashboard.pages import pages_router
-from node.dashboard.problems import problem
+from node.dashboard.problems import malformed, problem
 from node.dashboard.schemas import Claims, Disputes, Network, Rounds, Status, VocabularyAnswer
 from node.errors import PonwError
 
@@ -66,6 +67,7 @@ def guard(public: bool) -> Callable[[HTTPConnection], None]:
 def add_dashboard(app: FastAPI, routers: Iterable[APIRouter], features: dict[str, bool], public: bool = False) -> None:
     """Put a node's dashboard into an application: `routers` with the interface, then the pages below /dashboard."""
     app.add_exception_handler(PonwError, _told)
+    app.add_exception_handler(RequestValidationError, _told)
     for router in routers:
         app.include_router(router)
     app.add_api_route(PREFIX, _redirect, methods=["GET"], include_in_schema=False)
@@ -82,6 +84,8 @@ def _unknown(path: str) -> Response:
 
 
 async def _told(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, PonwError):
-        raise error
-    return problem(error)
+    if isinstance(error, RequestValidationError):
+        return malformed(error)
+    if isinstance(error, PonwError):
+        return problem(error)
+    raise error

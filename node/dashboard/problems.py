@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
 
 from node.dashboard.guard import ForbiddenError, TokenError
@@ -39,3 +40,12 @@ def problem(error: PonwError) -> JSONResponse:
     """The whole response."""
     status = status_of(error)
     return JSONResponse(body_of(error, status), status, media_type="application/problem+json")
+
+
+def malformed(error: RequestValidationError) -> JSONResponse:
+    """The same of a body that is not what it should be: its first wrong field."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")[:100]
+    title = f"{place or 'The body'}: {first['msg'].lower()}."
+    body = {"type": "urn:ponw:problem:malformed", "title": title, "status": 422, "detail": "", "code": "malformed"}
+    return JSONResponse(body, 422, media_type="application/problem+json")

@@ -180,11 +180,14 @@ def node_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeStage]:
         try:
             for member in network.members[:2]:
                 member.start()
+            proposing = Program.ponw(bob.home, "vocab", "propose", "--suggest", "12", "--yes")
+            programs.append(proposing)
             programs.append(Program.ponw(bob.home, "serve", "--paid", "--port", "0", "--threads", "1"))
-            server = programs[0].find(r"address: (http://[0-9.:]+)/v1")
+            server = programs[1].find(r"address: (http://[0-9.:]+)/v1")
             programs.append(Program.ponw(alice.home, "dashboard", "--port", "0", "--wallet", "--server", server))
-            address = programs[1].find(r"dashboard: (http://\S+)")
+            address = programs[2].find(r"dashboard: (http://\S+)")
             wait_for("first step", lambda: (now := read_snapshot(alice.home)) is not None and now.step > 0)
+            proposing.find(r"Proposal (0x\w+)")
             now = read_snapshot(alice.home)
             assert now is not None
             yield NodeStage(chain.rpc_url, address, now.uri, alice.address, payer, escrow, contracts)

@@ -18,7 +18,7 @@ PAGES = {
     "network": "table",
     "training": "canvas",
     "claims": "[data-lane]",
-    "vocabulary": "table",
+    "vocabulary": "[data-proposal]",
     "inference": "[data-price]",
 }
 

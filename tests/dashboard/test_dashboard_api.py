@@ -178,7 +178,9 @@ def test_the_nodes_wallet_needs_the_token(page: TestClient, token: str, status: 
 )
 def test_a_question_is_bounded(page: TestClient, change: dict[str, object]) -> None:
     body = {"prompt": "Once", "max_fee_wei": "1"} | change
-    assert page.post(f"{API}/inference/ask", json=body).status_code == 422
+    answer = page.post(f"{API}/inference/ask", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
+    assert answer.json()["title"].startswith(next(iter(change)))
 
 
 def test_an_answer_that_was_not_prepared_is_not_relayed(page: TestClient) -> None:

@@ -101,15 +101,15 @@ function Chat({ market }: { market: InferenceAnswer | undefined }) {
   const [ending, setEnding] = useState<AbortController>();
   const number = useRef(0);
   const wallet = provider();
-  const ask = async (wanted: Wanted) => {
+  const ask = async ({ payer, ...question }: Wanted) => {
     const id = ++number.current;
     const change = (part: (turn: Turn) => Partial<Turn>) =>
       setTurns((all) => all.map((turn) => (turn.id === id ? { ...turn, ...part(turn) } : turn)));
     const controller = new AbortController();
     setEnding(controller);
-    setTurns((all) => [...all, fresh(id, wanted.prompt)]);
+    setTurns((all) => [...all, fresh(id, question.prompt)]);
     try {
-      await purse(wanted.payer).ask(wanted, progress(change), controller.signal);
+      await purse(payer).ask(question, progress(change), controller.signal);
       change(() => ({ over: true, doing: "" }));
     } catch (thrown) {
       const stopped = controller.signal.aborted;

@@ -8,7 +8,7 @@ import type {
   RoundsAnswer,
 } from "../api/types";
 import { useResource } from "../api/use";
-import { ago, bytes, count, date, loss, percent, plural } from "../format";
+import { ago, bytes, count, date, loss, percent, phase, plural } from "../format";
 import { Bar, Card, Empty, Failure, Loading, Pill, Short, Stat, Stats, type Tone } from "../parts/basics";
 import { Heading } from "../parts/shell";
 import { type Column, Table } from "../parts/table";
@@ -189,7 +189,7 @@ const ROUNDS: readonly Column<RoundEntry>[] = [
   { head: "Round", cell: (row) => `#${row.number}` },
   {
     head: "Phase",
-    cell: (row) => <Pill tone={row.phase === "closed" ? "plain" : "accent"}>{row.phase}</Pill>,
+    cell: (row) => <Pill tone={row.phase === "closed" ? "plain" : "accent"}>{phase(row.phase)}</Pill>,
   },
   { head: "Steps here", figure: true, cell: (row) => count(row.steps) },
   { head: "Claims", figure: true, cell: (row) => count(row.claims) },

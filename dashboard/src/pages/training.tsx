@@ -1,6 +1,6 @@
 import type { NodeStatus, RoundsAnswer } from "../api/types";
 import { useResource } from "../api/use";
-import { clock, count, duration, exact, loss, neuro, speed } from "../format";
+import { clock, count, duration, exact, loss, neuro, phase, speed } from "../format";
 import { Bar, Card, Empty, Failure, Loading, Pill, Stat, Stats } from "../parts/basics";
 import { Chart } from "../parts/chart";
 import { Heading } from "../parts/shell";
@@ -60,7 +60,7 @@ function Now({ status }: { status: NodeStatus }) {
       title={`Round ${now.round}`}
       note={
         <>
-          {now.phase}
+          {phase(now.phase)}
           {left > 0 ? `, ${duration(left)} left` : ""}
         </>
       }

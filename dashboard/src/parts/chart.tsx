@@ -17,6 +17,8 @@ interface Props {
 }
 
 const GRID_X = 72;
+/** Seconds between two marks of a time axis: never less than one, or marks would repeat. */
+const SECONDS = [1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600, 14_400, 43_200, 86_400];
 
 /** One line over time or steps. Drawn on a canvas; its last value and its range stand in the label. */
 export function Chart(props: Props) {
@@ -85,6 +87,7 @@ function options(props: Props, element: HTMLElement): uPlot.Options {
         ...axis,
         grid: { show: false },
         size: 34,
+        ...(props.time ? { incrs: SECONDS } : {}),
         space: GRID_X,
         values: (_plot, splits) =>
           splits.map((x) => (props.x ? props.x(x) : Number.isInteger(x) ? `${x}` : "")),
