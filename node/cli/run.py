@@ -56,6 +56,9 @@ def run(
         joined(settings, contracts) as beat,
         assembled(settings, contracts, first, stop, _both(show, beat)) as loop,
     ):
+        if settings.dashboard != "off" and settings.listen_port:
+            host = "127.0.0.1" if settings.dashboard == "local" else settings.listen_host
+            typer.echo(f"Dashboard: http://{host}:{settings.listen_port}/dashboard/", err=True)
         loop.run(rounds)
     typer.echo("Stopped; everything is saved.", err=True)
 

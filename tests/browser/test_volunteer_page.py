@@ -43,8 +43,15 @@ def test_join_start_watch_stop_and_look_back(
     page.wait_for_function(
         "() => /^#\\d+$/.test(document.querySelector('[data-stat=\"rank\"] .figure')?.textContent ?? '')"
     )
+    page.wait_for_selector("[data-progress]")
     axe(page)
-    shoot(page, "volunteer-wide-light")
+    shoot(page, "volunteer-training-wide-light")
+    page.emulate_media(color_scheme="dark")
+    shoot(page, "volunteer-training-wide-dark")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(PHONE)
+    shoot(page, "volunteer-training-phone-light")
+    page.set_viewport_size(WIDE)
 
     page.get_by_role("button", name="Pause").click()
     page.wait_for_selector('[data-phase="paused"]')

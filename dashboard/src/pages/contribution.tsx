@@ -3,7 +3,11 @@ import { ago, bytes, count, loss, percent, plural } from "../format";
 import { Card, Empty, Pill, Stat, Stats, type Tone } from "../parts/basics";
 import { type Column, Table } from "../parts/table";
 
-const BADGES: readonly Badge[] = ["1K", "10K", "100K"];
+const BADGES: readonly [Badge, number][] = [
+  ["1K", 1_000],
+  ["10K", 10_000],
+  ["100K", 100_000],
+];
 const TONES: Record<string, Tone> = { accepted: "good", aggregated: "good", held: "warn", rejected: "bad" };
 
 /** What this volunteer gave, and what the gateway made of it. */
@@ -42,8 +46,8 @@ export function Contribution({ panel }: { panel: PanelState }) {
           />
         </Stats>
       </Card>
-      <Card title="Badges" class="third" note="batches of work">
-        <Badges earned={worker?.badges ?? []} />
+      <Card title="Badges" class="third" note="for accepted batches">
+        <Badges earned={worker?.badges ?? []} batches={worker?.batches ?? 0} />
       </Card>
       <Card title="Last uploads">
         {worker && worker.recent.length > 0 ? (
@@ -70,22 +74,22 @@ const COLUMNS: readonly Column<WorkerUpdate>[] = [
   { head: "Note", wide: true, cell: (row) => <span class="muted small">{row.reason || "–"}</span> },
 ];
 
-export function Badges(props: { earned: readonly Badge[] }) {
+export function Badges(props: { earned: readonly Badge[]; batches: number }) {
   return (
     <ul class="badges">
-      {BADGES.map((badge) => {
+      {BADGES.map(([badge, needed]) => {
         const earned = props.earned.includes(badge);
         return (
           <li key={badge} class={`badge ${earned ? "earned" : ""}`}>
             <svg viewBox="0 0 56 56" aria-hidden="true" focusable="false">
-              <path d="M28 3l21 12.5v25L28 53 7 40.500v-25z" />
-              <text x="28" y="32.500" text-anchor="middle">
+              <path d="M28 3l21 12.5v25L28 53 7 40.5v-25z" />
+              <text x="28" y="32.5" text-anchor="middle">
                 {badge}
               </text>
             </svg>
             <span class="small">
               <span class="hidden">{badge}: </span>
-              {earned ? "earned" : "to come"}
+              {earned ? "earned" : `${count(needed - props.batches)} to go`}
             </span>
           </li>
         );

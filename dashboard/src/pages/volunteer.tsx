@@ -59,12 +59,7 @@ function Hero(props: { panel: PanelState; trainer: Trainer }) {
           <p class="hero-word" data-phase={panel.phase}>
             {WORDS[panel.phase]}
           </p>
-          <p class="muted">
-            {panel.reason ||
-              (panel.model
-                ? `Version ${panel.model.version} of the model, from ${panel.gateway}`
-                : panel.gateway)}
-          </p>
+          <p class="muted">{explain(panel)}</p>
         </div>
         <Buttons {...props} />
       </div>
@@ -78,6 +73,14 @@ function Hero(props: { panel: PanelState; trainer: Trainer }) {
       <Progress panel={panel} />
     </Card>
   );
+}
+
+/** What stands below the big word. */
+function explain(panel: PanelState): string {
+  if (panel.wish === "pause" && panel.phase === "paused")
+    return "Nothing is lost. Start goes on where it stopped.";
+  if (panel.reason) return panel.reason;
+  return panel.model ? `Version ${panel.model.version} of the model, from ${panel.gateway}` : panel.gateway;
 }
 
 function Buttons({ panel, trainer }: { panel: PanelState; trainer: Trainer }) {

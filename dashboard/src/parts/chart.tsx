@@ -17,6 +17,8 @@ interface Props {
 }
 
 const GRID_X = 72;
+/** Top of an area where everything is zero. */
+const LEAST = 4;
 /** Seconds between two marks of a time axis: never less than one, or marks would repeat. */
 const SECONDS = [1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600, 14_400, 43_200, 86_400];
 
@@ -111,5 +113,5 @@ function options(props: Props, element: HTMLElement): uPlot.Options {
 function room(low: number | null, high: number | null, zero: boolean): [number, number] {
   if (low === null || high === null) return [0, 1];
   const air = (high - low) * 0.12 || Math.abs(high) * 0.1 || 1;
-  return [zero ? 0 : low - air, high + air];
+  return [zero ? 0 : low - air, zero ? Math.max(high + air, LEAST) : high + air];
 }
