@@ -151,6 +151,8 @@ class NodeStage:
     payer: str
     escrow: str
     contracts: Any
+    voter: Any
+    """The same contracts with the account that proposed a change of the vocabulary."""
 
 
 @pytest.fixture(scope="session")
@@ -176,21 +178,41 @@ def node_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeStage]:
         network.stake(contracts)
         fund(contracts, [payer])
         escrow = network.deployment().addresses.escrow
-        bob.command = []
+        voter = proposer(chain.rpc_url, network.deployment(), contracts)
         try:
             for member in network.members[:2]:
                 member.start()
-            proposing = Program.ponw(bob.home, "vocab", "propose", "--suggest", "12", "--yes")
-            programs.append(proposing)
             programs.append(Program.ponw(bob.home, "serve", "--paid", "--port", "0", "--threads", "1"))
-            server = programs[1].find(r"address: (http://[0-9.:]+)/v1")
+            server = programs[0].find(r"address: (http://[0-9.:]+)/v1")
             programs.append(Program.ponw(alice.home, "dashboard", "--port", "0", "--wallet", "--server", server))
-            address = programs[2].find(r"dashboard: (http://\S+)")
+            address = programs[1].find(r"dashboard: (http://\S+)")
             wait_for("first step", lambda: (now := read_snapshot(alice.home)) is not None and now.step > 0)
-            proposing.find(r"Proposal (0x\w+)")
             now = read_snapshot(alice.home)
             assert now is not None
-            yield NodeStage(chain.rpc_url, address, now.uri, alice.address, payer, escrow, contracts)
+            yield NodeStage(chain.rpc_url, address, now.uri, alice.address, payer, escrow, contracts, voter)
         finally:
             for program in programs:
                 program.stop()
+
+
+PAIRS = ((ord("t"), ord("h")), (264, ord("e")), (ord(" "), 265), (ord("a"), ord("n")), (267, ord("d")), (ord(" "), 268))
+"""Merges: th, the, " the", an, and, " and"."""
+
+
+def proposer(rpc_url: str, deployment: Any, bank: Any) -> Any:
+    """An account with stake that has proposed a change. Its hashes are made up: voters would refuse it."""
+    from economics.units import neuro
+    from node.chain.bootstrap import fund
+    from node.chain.client import ChainClient
+    from node.chain.contracts import Contracts
+    from node.chain.devnet import dev_accounts
+    from node.chain.transport import RetryingProvider
+    from node.chain.types import Change
+
+    contracts = Contracts.at(ChainClient(RetryingProvider(rpc_url, 20), dev_accounts(6)[4]), deployment)
+    fund(bank, [contracts.client.address])
+    contracts.staking.stake_with_permit(contracts.token, neuro(500))
+    merges = b"".join(a.to_bytes(2) + b.to_bytes(2) + (5_000).to_bytes(4) for a, b in PAIRS)
+    hashes = (bytes([n]) * 32 for n in range(1, 5))
+    contracts.governor.propose_change(Change(0, *hashes, merges), "https://example.org/why")
+    return contracts

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from node.config import ENV_PREFIX
 
-START_SECONDS = 240
+START_SECONDS = 600
 STOP_SECONDS = 60
 POLL_SECONDS = 0.1
 

@@ -11,6 +11,7 @@ import pytest
 
 from economics.units import neuro
 from node.chain.escrow import InferenceEscrow
+from node.chain.types import Support
 from tests.browser.conftest import PHONE, WIDE, NodeStage
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -57,6 +58,20 @@ def test_the_loss_moves_and_false_claims_are_disputed(node_stage: NodeStage, ope
     page.wait_for_function("before => document.querySelector('[data-stat=\"step\"]').innerText !== before", arg=before)
     page.goto(place(node_stage, "claims"))
     page.wait_for_function("() => Number(document.querySelector('[data-lane=lost] .figure')?.textContent) >= 1")
+
+
+def test_a_vote_moves_on_the_page(
+    node_stage: NodeStage, open_page: Callable[..., Any], shoot: Callable[..., None]
+) -> None:
+    page = open_page()
+    page.goto(place(node_stage, "vocabulary"))
+    page.wait_for_selector('[data-proposal="active"]')
+    assert page.get_by_role("progressbar", name="Approval").get_attribute("aria-valuenow") == "0"
+    (change,) = node_stage.voter.governor.proposals(0, node_stage.voter.client.block().number)
+    node_stage.voter.governor.vote(change.id, Support.FOR)
+    page.wait_for_selector('[aria-label="Approval"][aria-valuenow="100"]')
+    assert page.get_by_role("listitem").filter(has_text=" the").count() == 1
+    shoot(page, "node-vocabulary-vote-wide-light")
 
 
 def test_the_running_node_shows_the_same_pages_by_itself(node_stage: NodeStage, open_page: Callable[..., Any]) -> None:
