@@ -1,4 +1,4 @@
-"""A gateway's inside in one process: database, blobs, queue, registry, intake, recomputation and aggregation, all as they
+"""A gateway's inside in one process: database, blobs, queue, registry, intake, recomputation and aggregation, as they
 run behind the server, with a clock of its own. Volunteers are called one after the other.
 
 Used by tests/gateway and by bench/gateway_attacks.py.
@@ -97,7 +97,7 @@ class House:
         self.registry = ModelRegistry(self.storage, self.blobs, config, self.heard, folder, lag)
         sizing = Sizing(config, self.settings.sizes, self.settings.samples_max, self.settings.target_seconds)
         account = bytes.fromhex(self.settings.account)
-        maker = BatchMaker(self.storage, self.blobs, dataset, sizing, account)
+        maker = BatchMaker(self.blobs, dataset, sizing, account)
         self.queue = BatchQueue(self.storage, self.blobs, maker, self.settings, self.heard)
         self.intake = UploadIntake(self.storage, self.queue, self.blobs, self.settings, config, self.heard, SECRET)
         parts = (self.shop, self.settings, self.heard)

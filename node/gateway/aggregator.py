@@ -24,7 +24,7 @@ from node.gateway.problems import Code, ProblemError
 from node.gateway.rules import join_of, least_updates, small, step_of, weight
 from node.gateway.settings import GatewaySettings
 from node.gateway.storage.store import MICROSECONDS, Storage, new_id
-from node.gateway.storage.tables import Aggregation, Flag, ModelVersion, Update, UpdateState
+from node.gateway.storage.tables import Aggregation, Batch, Flag, ModelVersion, Update, UpdateState
 from node.logs import get_logger
 from node.training.work import Workshop
 
@@ -105,7 +105,8 @@ class Aggregator:
         if active is None:
             return []
         with self._storage.read() as session:
-            asked = select(Update).where(Update.state == UpdateState.ACCEPTED)
+            free = select(Batch.id).where(col(Batch.chain_round).is_(None))
+            asked = select(Update).where(Update.state == UpdateState.ACCEPTED, col(Update.batch_id).in_(free))
             rows = list(session.exec(asked.order_by(col(Update.decided_at), col(Update.id))))
             now = self._storage.now(session)
         fresh = [row for row in rows if row.version >= active.number - self._settings.version_lag]

@@ -20,6 +20,8 @@ from node.gateway.storage.tables import UsedChallenge, Worker
 
 OPERATOR_NAME = "operator.token"
 """File of the operator's token in the home folder."""
+KEPT_SECONDS = 3_600
+"""A used challenge is remembered so long after its expiry: hosts' clocks differ."""
 SEEN_SECONDS = 15
 """`last_seen` is written at most so often."""
 
@@ -147,7 +149,8 @@ class Accounts:
         """Forget used challenges whose tickets have expired."""
         with self._storage.write() as session:
             now = self._storage.now(session)
-            session.exec(delete(UsedChallenge).where(col(UsedChallenge.expires_at) < now - MICROSECONDS))
+            before = now - KEPT_SECONDS * MICROSECONDS
+            session.exec(delete(UsedChallenge).where(col(UsedChallenge.expires_at) < before))
 
     def seconds(self) -> int:
         """Unix time by the clock that tokens go by: this host's, or the one given for tests."""

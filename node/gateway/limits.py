@@ -26,8 +26,9 @@ class RateLimits:
         self._memory = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = self._memory
         if settings.redis_url:
+            url = settings.redis_url.replace("unix://", "redis+unix://", 1)  # the library's name for a socket
             storage = RedisStorage(
-                f"async+{settings.redis_url}",
+                f"async+{url}",
                 wrap_exceptions=True,
                 implementation="redispy",
                 key_prefix="ponw-gateway",

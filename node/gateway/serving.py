@@ -89,6 +89,7 @@ def serve(gateway: Gateway, listener: socket.socket) -> None:
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=MESSAGE_LIMIT,
+            ws_per_message_deflate=False,  # it would cost memory and time for each of many clients
             ws_ping_interval=PING_SECONDS,
             ws_ping_timeout=PING_SECONDS,
             timeout_keep_alive=30,

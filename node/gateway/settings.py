@@ -66,6 +66,9 @@ class GatewaySettings(BaseSettings):
     aggregate_seconds: Seconds = Field(60, description="longest wait of an accepted update for the next version")
     aggregate_updates: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="updates that make one at once")
 
+    claims: bool = Field(
+        False, description="volunteers train only what the operator's node (`ponw run --volunteers`) offers"
+    )
     rule: Literal["mean", "trimmed_mean", "median", "krum", "multi_krum", "nnm_trimmed_mean"] = Field(
         "mean", description="what joins updates; all but mean need whole updates (int8) to join anything"
     )
@@ -78,6 +81,9 @@ class GatewaySettings(BaseSettings):
     )
     recompute_new: Bps = Field(2_500, description="share of results trained again, of volunteers without reputation")
     recompute_trusted: Bps = Field(300, description="the same of volunteers with full reputation")
+    recompute_unlike: Bps = Field(
+        10_000, description="the same of single results that too few accepted ones can be compared with"
+    )
     residual_seconds: Seconds = Field(600, description="how long a volunteer may take to show an audit its residual")
 
     pow_difficulty: Annotated[int, Field(ge=0, le=40)] = Field(18, description="zero bits that a registration costs")

@@ -70,6 +70,17 @@ class ClaimStates:
             groups[group][rest] = tensor
         return groups
 
+    def require(self, worker: Worker, batch: Batch, leaves: Sequence[StepLeaf]) -> None:
+        """Raises ProblemError MISMATCH unless the worker brought every state of the batch, as its leaves have it."""
+        with self._storage.read() as session:
+            asked = select(StepState).where(StepState.batch_id == batch.id, StepState.worker_id == worker.id)
+            roots = {row.step: row.root for row in session.exec(asked)}
+        for step in batch.checkpoints:
+            if roots.get(step) != leaves[step - 1].state_root:
+                raise ProblemError(
+                    Code.MISMATCH, f"The state after step {step} is missing, or is not that of the leaf."
+                )
+
     def found(self, batch: Batch, leaves: Sequence[StepLeaf]) -> Mapping[int, StepState]:
         """The states of a batch, by step, whose root is the one that the leaves have there; whoever sent them."""
         with self._storage.read() as session:

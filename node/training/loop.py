@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from web3.types import TxReceipt
+
 from consensus.commitments.claim import ClaimKind
 from consensus.commitments.trace import StepLeaf, loss_value
 from consensus.training.outer import GlobalState
@@ -24,6 +26,7 @@ from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
 from node.training.errors import OuterMismatchError
+from node.training.helping import Helpers, Progress, take_over
 from node.training.inner import InnerLoop, RoundWork
 from node.training.ledger import Ledger, RoundView
 from node.training.outer import NextState, OuterLoop
@@ -41,6 +44,8 @@ POLL_SECONDS = 0.5
 POST_SHARE = 8
 """Of the training time, this part is kept for publishing and posting; at least POST_SECONDS."""
 POST_SECONDS = 3
+HELP_SHARE = 2
+"""Helpers have this part of the training time; the rest is enough for the node to train alone after all."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Parts:
     stop: threading.Event
     teams: Teams | None = None
     """The quorums that this node takes part in; None where it has no peer network."""
+    helpers: Helpers | None = None
+    """Who trains rounds for this node, where its operator runs a gateway for volunteers."""
 
     @property
     def workshop(self) -> Workshop:
@@ -214,6 +221,8 @@ class RoundLoop:
         own = view.own(self._me, ClaimKind.TRAIN)
         if own is not None:
             p.prover.sent(own.claim)
+            if p.helpers is not None:
+                p.helpers.claimed(view.number, own.hash, None)
             p.reporter.update(activity="claim posted, waiting for the window")
             return
         if self._seconds_left(view) <= 0:
@@ -223,6 +232,8 @@ class RoundLoop:
         if team is not None and self._train_in_team(view, team):
             return
         work = self._work(view)
+        if p.helpers is not None and not self._train_with_helpers(view, work, p.helpers):
+            return
         steps = 0
         if p.store.own_claim(view.number, ClaimKind.TRAIN) is None:
             p.reporter.update(activity="training", steps=work.steps)
@@ -254,6 +265,23 @@ class RoundLoop:
             p.reporter.update(activity="the quorum's stage is trained, waiting for the window")
         return True
 
+    def _train_with_helpers(self, view: RoundView, work: RoundWork, helpers: Helpers) -> bool:
+        """Whether training may go on on this node's disk: helpers have brought the round, or did not in time."""
+        p, number = self._p, view.number
+        if p.inner.leaves(number) or p.store.own_claim(number, ClaimKind.TRAIN) is not None:
+            return True
+        helpers.offer(work, self._state(view), view.info.start_root)
+        progress = helpers.progress(number)
+        if progress is Progress.WAITING and self._seconds_left(view) > self._parameters.train_time // HELP_SHARE:
+            p.reporter.update(activity="volunteers train this round's work", steps=work.steps)
+            return False
+        if progress is Progress.WAITING:
+            helpers.withdraw(number)
+        found = helpers.result(work) if progress is Progress.DONE else None
+        if found is not None and not take_over(p.inner, p.workshop, work, found):
+            helpers.doubt(number)
+        return True
+
     def _claim(self, view: RoundView, work: RoundWork, steps: int) -> None:
         """Plan, publish and post the claim over the first `steps` steps on record."""
         p = self._p
@@ -261,8 +289,11 @@ class RoundLoop:
         claim = p.prover.train_claim(view, work, steps)
         p.prover.publish(claim, work, p.states.path(view.number))
         p.reporter.update(activity="posting the claim")
-        if p.chores.attempt(lambda: p.contracts.registry.post(claim), "WrongPhase"):
+        posted: list[TxReceipt] = []
+        if p.chores.attempt(lambda: posted.append(p.contracts.registry.post(claim)), "WrongPhase"):
             p.prover.sent(claim)
+            if p.helpers is not None:
+                p.helpers.claimed(view.number, p.prover.hash(claim), bytes(posted[0]["transactionHash"]))
 
     def _work(self, view: RoundView) -> RoundWork:
         start = self._state(view)

@@ -26,6 +26,7 @@ from node.gateway.storage.tables import Aggregation, Flag, Update
 
 ROOT = Path(__file__).resolve().parents[2]
 ALONE: dict[str, Any] = {"sizes": (16,), "replicas": 1, "recompute_new": 0, "recompute_trusted": 0}
+ALONE["recompute_unlike"] = 0
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +211,7 @@ from tests.gateway.killing import at
 
 home, data, point, time = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 house = House(home, Dataset.open(data), aggregate_updates=3, sizes=(16,), replicas=1, recompute_new=0,
-              recompute_trusted=0)
+              recompute_trusted=0, recompute_unlike=0)
 house.time = time
 at(house, point, lambda: os.kill(os.getpid(), 9))
 print(house.aggregator.run())

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from node.gateway.problems import Code, ProblemError
 from node.gateway.ranges import blob_response
-from node.gateway.routes.common import BatchId, Here, Volunteer, limited, refusals
+from node.gateway.routes.common import BINARY, BatchId, Here, Volunteer, limited, refusals
 from node.gateway.routes.model import BYTES
 from node.gateway.schemas import BatchOffer, BatchRequest, BatchTrace
 from node.gateway.trace import trace_of
@@ -58,7 +58,7 @@ async def data(gateway: Here, worker: Volunteer, batch_id: BatchId, request: Req
     responses=refusals(
         Code.TOKEN, Code.BATCH, Code.NOT_YOURS, Code.LEASE, Code.NOT_ASKED, Code.PAYLOAD, Code.TOO_LARGE, Code.TIMEOUT
     ),
-    openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
+    openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": BINARY}}},
 )
 async def checkpoint(
     gateway: Here,

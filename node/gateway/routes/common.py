@@ -20,6 +20,8 @@ from node.gateway.storage.tables import Worker
 PREFIX = "/api/v1"
 _ALWAYS = (Code.INVALID, Code.RATE, Code.BUSY, Code.INTERNAL)
 _bearer = HTTPBearer(auto_error=False, description="token of /auth/login")
+BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+"""A body of bytes, as OpenAPI says it."""
 Responses = dict[int | str, dict[str, Any]]
 
 

@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request
 
 from node.gateway.problems import Code, ProblemError
-from node.gateway.routes.common import Here, UpdateId, Volunteer, refusals
+from node.gateway.routes.common import BINARY, Here, UpdateId, Volunteer, refusals
 from node.gateway.schemas import Receipt, UploadMeta
 from node.gateway.wire import MEDIA_TYPE, HeaderReader, UploadError
 
@@ -50,7 +50,7 @@ class _Header:
         Code.TOO_LARGE,
         Code.TIMEOUT,
     ),
-    openapi_extra={"requestBody": {"required": True, "content": {MEDIA_TYPE: {}}}},
+    openapi_extra={"requestBody": {"required": True, "content": {MEDIA_TYPE: BINARY}}},
 )
 async def upload(gateway: Here, worker: Volunteer, request: Request) -> Receipt:
     """An update; the body is described at `UploadMeta`. The same upload again gives the same receipt."""
@@ -69,7 +69,7 @@ async def upload(gateway: Here, worker: Volunteer, request: Request) -> Receipt:
     responses=refusals(
         Code.TOKEN, Code.UPDATE, Code.NOT_ASKED, Code.RESIDUAL, Code.PAYLOAD, Code.TOO_LARGE, Code.TIMEOUT
     ),
-    openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
+    openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": BINARY}}},
 )
 async def residual(gateway: Here, worker: Volunteer, update_id: UpdateId, request: Request) -> Receipt:
     """The residual that a receipt asked for: zstd of safetensors."""

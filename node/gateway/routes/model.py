@@ -11,14 +11,14 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from node.gateway.gateway import Gateway
 from node.gateway.problems import Code, ProblemError
 from node.gateway.ranges import blob_response
-from node.gateway.routes.common import PREFIX, Credentials, Here, Responses, limited, refusals, volunteer
+from node.gateway.routes.common import BINARY, PREFIX, Credentials, Here, Responses, limited, refusals, volunteer
 from node.gateway.schemas import Model, VersionName
 from node.gateway.storage.store import MICROSECONDS
 from node.gateway.storage.tables import ModelVersion, Worker
 
 router = APIRouter(prefix="/model", tags=["model"])
 Version = Annotated[VersionName, Path(description="name of a version, as v12")]
-_BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+_BINARY = {"content": {"application/octet-stream": BINARY}}
 BYTES: Responses = {
     200: {"description": "all of it", **_BINARY},
     206: {"description": "the range that was asked for", **_BINARY},
@@ -62,12 +62,11 @@ def versions(gateway: Here) -> list[Model]:
     return [model_of(gateway, row) for row in gateway.registry.versions()]
 
 
-@router.api_route(
+@router.head("/download/{version}", response_class=Response, include_in_schema=False)
+@router.get(
     "/download/{version}",
-    methods=["GET", "HEAD"],
     response_class=Response,
     responses={**refusals(Code.TOKEN, Code.VERSION, Code.RANGE), **BYTES},
-    operation_id="download",
 )
 async def download(
     request: Request, gateway: Here, version: Version, _worker: Annotated[Worker, Depends(volunteer("download"))]
