@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,6 +52,10 @@ def run(
     replicas: Annotated[
         int | None, typer.Option("--replicas", min=1, max=16, help="equal results asked of new volunteers")
     ] = None,
+    claims: Annotated[
+        bool | None,
+        typer.Option("--claims", help="hand out only what this home's node offers (`ponw run --volunteers`)"),
+    ] = None,
 ) -> None:
     """Hand out batches to volunteers, check what comes back, and join it into versions of the model.
 
@@ -64,6 +67,8 @@ def run(
 
         ponw gateway run
 
+        ponw gateway run --claims
+
         ponw gateway run --listen 0.0.0.0:9460 --workers 4 --redis-url redis://localhost
 
         PONW_GATEWAY_DATABASE_URL=postgresql://ponw:secret@db/ponw ponw gateway run --blobs s3://models/ponw
@@ -73,6 +78,7 @@ def run(
 
     host, port = _address(listen)
     chosen = {"host": host, "port": port, "workers": workers, "codec": codec, "replicas": replicas}
+    chosen["claims"] = claims
     settings = _load(ctx, database_url, blobs, redis_url=redis_url, **chosen)
     listener, uri = listen_at(settings.host, settings.port)
 
@@ -251,12 +257,9 @@ def _address(listen: str | None) -> tuple[str | None, int | None]:
 
 
 def _load(ctx: typer.Context, database_url: str | None, blobs: str | None = None, **given: Any) -> GatewaySettings:
-    from node.gateway.settings import ENV_PREFIX, load  # noqa: PLC0415 - only where a gateway is looked at
+    from node.gateway.settings import beside  # noqa: PLC0415
 
-    node = settings_of(ctx)
-    shared = {"preset": node.preset, "data_dir": node.data_path}
-    ours = {name: value for name, value in shared.items() if ENV_PREFIX + name.upper() not in os.environ}
-    return load(node.home / "gateway", database_url=database_url, blobs_url=blobs, **ours, **given)
+    return beside(settings_of(ctx), database_url=database_url, blobs_url=blobs, **given)
 
 
 def _storage(settings: GatewaySettings) -> Storage:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from node.cli.session import settings_of, signing_contracts
 from node.config import EMBEDDED_RPC, Settings
 from node.training.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from node.training.loop import RoundLoop
+
 app = typer.Typer(rich_markup_mode=None)
 
 
@@ -27,6 +30,10 @@ app = typer.Typer(rich_markup_mode=None)
 def run(
     ctx: typer.Context,
     rounds: Annotated[int | None, typer.Option(min=1, help="stop after this many rounds have closed")] = None,
+    volunteers: Annotated[
+        bool,
+        typer.Option("--volunteers", help="let volunteers of `ponw gateway run --claims` train this node's rounds"),
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="lines instead of the live display")] = False,
     password_file: PasswordOption = None,
     yes: YesOption = False,
@@ -43,6 +50,8 @@ def run(
 
         ponw run --yes
 
+        ponw run --yes --volunteers
+
         ponw run --yes --rounds 2 --plain --password-file password.txt
     """
     from node.net.joining import joined  # noqa: PLC0415 - protobuf only where it is used
@@ -55,6 +64,7 @@ def run(
         _display(plain) as show,
         joined(settings, contracts) as beat,
         assembled(settings, contracts, first, stop, _both(show, beat)) as loop,
+        _helped(settings, loop) if volunteers else nullcontext(),
     ):
         if settings.dashboard != "off" and settings.listen_port:
             host = "127.0.0.1" if settings.dashboard == "local" else settings.listen_host
@@ -74,6 +84,22 @@ def _network(settings: Settings, password_file: Path | None, yes: bool) -> Itera
 
     with embedded_network(settings) as network:
         yield network
+
+
+@contextmanager
+def _helped(settings: Settings, loop: RoundLoop) -> Iterator[None]:
+    """With the volunteers of the gateway in this home."""
+    from node.gateway.claims import GatewayHelpers  # noqa: PLC0415
+    from node.gateway.gateway import open_gateway  # noqa: PLC0415
+    from node.gateway.settings import beside  # noqa: PLC0415
+
+    parts = loop.parts
+    gateway = open_gateway(beside(settings), parts.workshop)
+    try:
+        parts.helpers = GatewayHelpers(gateway, bytes.fromhex(parts.contracts.client.address[2:]))
+        yield
+    finally:
+        gateway.close()
 
 
 def _both(one: Callable[[Snapshot], None], other: Callable[[Snapshot], None]) -> Callable[[Snapshot], None]:

@@ -7,24 +7,44 @@ Both may be processes of their own: they meet in the gateway's database and blob
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from sqlmodel import Session, col, select
 
 from consensus.training.outer import GlobalState
+from node.errors import DatabaseError, DataError, DiskError
 from node.gateway.archive import Archive
+from node.gateway.errors import BlobError
 from node.gateway.gateway import Gateway
 from node.gateway.ports import NewBatch
+from node.gateway.problems import ProblemError
 from node.gateway.storage.store import new_id
 from node.gateway.storage.tables import Aggregation, Batch, BatchState, ModelVersion, Update, UpdateState
 from node.logs import get_logger
-from node.training.helping import Delivered, Groups, Progress, states_due
+from node.training.helping import Delivered, Groups, HelpError, Progress, states_due
 from node.training.inner import RoundWork
 
 log = get_logger("claims")
 RULE: Final = "claim"
+P = ParamSpec("P")
+T = TypeVar("T")
 _COUNTED: Final = (UpdateState.ACCEPTED, UpdateState.AGGREGATED)
+
+
+def _translated(method: Callable[P, T]) -> Callable[P, T]:
+    """Whatever is wrong with the gateway's stores is one thing to the node."""
+
+    @wraps(method)
+    def call(*given: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(*given, **named)
+        except (BlobError, DatabaseError, DataError, DiskError, ProblemError) as error:
+            raise HelpError(f"The gateway's stores fail: {error.message}", error.hint) from error
+
+    return call
 
 
 class GatewayHelpers:
@@ -37,14 +57,12 @@ class GatewayHelpers:
     def _archive(self) -> Archive:
         return self._g.intake.archive
 
+    @_translated
     def offer(self, work: RoundWork, start: GlobalState, root: bytes) -> None:
-        """Make the round's version and its batch, unless they are there.
-
-        Raises:
-            ProblemError CONFLICT: somebody rolled the model back just now. DatabaseError, BlobError, DataError.
-        """
-        if self._find(work.round) is not None:
-            return
+        """Make the round's version and its batch, unless they are there."""
+        shapes = {name: tuple(w.shape) for name, w in work.weights.items()}
+        if self._find(work.round) is not None or shapes != self._g.workshop.config.shapes():
+            return  # volunteers train the model that the gateway was started with
         version = self._version(work, start, root)
         batch = NewBatch(
             version.number,
@@ -59,6 +77,7 @@ class GatewayHelpers:
             self._g.queue.add(session, batch)
         log.info("the round's work is offered to volunteers", round=work.round, version=version.name, steps=work.steps)
 
+    @_translated
     def progress(self, number: int) -> Progress:
         """How the round's batch stands."""
         batch = self._find(number)
@@ -66,8 +85,9 @@ class GatewayHelpers:
             return Progress.FAILED
         return Progress.DONE if batch.state == BatchState.COMPLETED else Progress.WAITING
 
+    @_translated
     def result(self, work: RoundWork) -> Delivered | None:
-        """Leaves and states of the batch that volunteers agreed on. Raises BlobError, DatabaseError."""
+        """Leaves and states of the batch that volunteers agreed on."""
         batch = self._find(work.round)
         rows = [] if batch is None else self._counted(batch)
         if batch is None or not rows or batch.steps != work.steps:
@@ -78,6 +98,7 @@ class GatewayHelpers:
             return None
         return Delivered(leaves, {step: self._state(row.state_url) for step, row in found.items()})
 
+    @_translated
     def withdraw(self, number: int) -> None:
         """Give the round's batch up, unless it is done."""
         with self._g.storage.write() as session:
@@ -86,6 +107,7 @@ class GatewayHelpers:
                 self._g.queue.fail(session, batch)
                 log.info("volunteers did not deliver in time", round=number)
 
+    @_translated
     def doubt(self, number: int) -> None:
         """Hold the round's uploads again: the gateway trains the whole batch and judges them."""
         with self._g.storage.write() as session:
@@ -94,6 +116,7 @@ class GatewayHelpers:
                 row.state, row.decided_at = UpdateState.HELD.value, None
                 session.add(row)
 
+    @_translated
     def claimed(self, number: int, claim_hash: bytes, tx: bytes | None) -> None:
         """Write down which claim the volunteers' work became; their updates count in it, once."""
         with self._g.storage.write() as session:

@@ -91,13 +91,21 @@ class Gateway:
             GatewayConfigError: rule and codec of updates do not go together.
         """
         parts = self.settings, self.events
+        if self.settings.claims:
+            return self._common_jobs(workshop)
         aggregator = Aggregator(self.storage, self.registry, self.intake.archive, workshop(), *parts)
-        recomputer = Recomputer(self.storage, self.intake, self.registry, workshop(), *parts, self.stopping)
+        return [
+            *self._common_jobs(workshop),
+            Job("prepare", PREPARE_SECONDS, self.queue.prepare),
+            Job("aggregate", DECIDE_SECONDS, aggregator.run),
+        ]
+
+    def _common_jobs(self, workshop: Callable[[], Workshop]) -> list[Job]:
+        parts = self.settings, self.events, self.stopping
+        recomputer = Recomputer(self.storage, self.intake, self.registry, workshop(), *parts)
         return [
             Job("sweep", SWEEP_SECONDS, self.queue.sweep),
-            Job("prepare", PREPARE_SECONDS, self.queue.prepare),
             Job("recompute", DECIDE_SECONDS, recomputer.run),
-            Job("aggregate", DECIDE_SECONDS, aggregator.run),
             Job("tidy", TIDY_SECONDS, self.tidier.run),
         ]
 

@@ -42,6 +42,8 @@ def idle_reason(now: Situation, settings: GatewaySettings) -> str:
         return "There are no batches." + _because(now)
     if now.held:
         return f"{now.held} uploads wait for a replica or for the gateway to compute them again."
+    if settings.claims and not now.pending:
+        return "The operator's node offers no work at the moment."
     return _absence(now)
 
 
@@ -50,7 +52,7 @@ def _fault(now: Situation, settings: GatewaySettings) -> str:
         return "There is no version of the model yet." + _because(now)
     if now.paused is not None:
         return f"Aggregation is paused: {now.paused}."
-    if now.accepted and _overdue(now, settings):
+    if now.accepted and not settings.claims and _overdue(now, settings):
         age = "never ran" if now.aggregator_age is None else f"last ran {now.aggregator_age} s ago"
         return f"{now.accepted} accepted updates wait for the aggregator, which {age}." + _because(now)
     return ""

@@ -70,6 +70,8 @@ class BatchQueue:
                 found = session.exec(_pick(me, version, size)).first()
                 if found is not None:
                     return self._lease(session, me, found, now)
+                if self._settings.claims:
+                    raise ProblemError(Code.NO_WORK, "The operator's node offers no work at the moment.")
                 self._require_room(session, version)
             made = self._maker.make(self._maker.new(version, size, self._replicas(me)), now)
         raise ProblemError(Code.NO_WORK, "The model changes faster than a batch can be made.")

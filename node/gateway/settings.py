@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from node.config import Port
+from node.config import Port, Settings
 from node.gateway.errors import GatewayConfigError
 from node.gateway.schemas import CodecName
 from node.logs import redact_text
@@ -140,6 +141,13 @@ def load(home: Path, **given: Any) -> GatewaySettings:
     if settings.lease_max_seconds < settings.lease_seconds:
         raise GatewayConfigError("lease_max_seconds is below lease_seconds.", "Raise it.")
     return settings
+
+
+def beside(node: Settings, **given: Any) -> GatewaySettings:
+    """The settings of the gateway in a node's home, with the node's model and text. Raises GatewayConfigError."""
+    shared = {"preset": node.preset, "data_dir": node.data_path}
+    ours = {name: value for name, value in shared.items() if ENV_PREFIX + name.upper() not in os.environ}
+    return load(node.home / "gateway", **ours, **given)
 
 
 def secret_of(home: Path, name: str = SECRET_NAME) -> bytes:

@@ -15,6 +15,7 @@ from consensus.commitments.trace import StepLeaf
 from consensus.training.outer import GlobalState
 from consensus.training.step import TrainState
 from economics.cohort import segment_length
+from node.errors import PonwError
 from node.logs import get_logger
 from node.storage.checkpoints import Checkpoint
 from node.training.inner import InnerLoop, RoundWork
@@ -41,8 +42,13 @@ class Delivered:
     states: Mapping[int, Groups]
 
 
+class HelpError(PonwError):
+    """Helpers cannot be reached; the node trains alone."""
+
+
 class Helpers(Protocol):
-    """Who trains rounds for this node: the volunteers of its gateway. All calls are safe to repeat."""
+    """Who trains rounds for this node: the volunteers of its gateway. All calls are safe to repeat, and raise nothing
+    but HelpError."""
 
     def offer(self, work: RoundWork, start: GlobalState, root: bytes) -> None:
         """Put a round's work out. `root`: the chain's, of the state that it starts from."""

@@ -26,7 +26,7 @@ from node.storage.store import Store
 from node.training.audits import RoundAudits
 from node.training.chores import Chores
 from node.training.errors import OuterMismatchError
-from node.training.helping import Helpers, Progress, take_over
+from node.training.helping import HelpError, Helpers, Progress, take_over
 from node.training.inner import InnerLoop, RoundWork
 from node.training.ledger import Ledger, RoundView
 from node.training.outer import NextState, OuterLoop
@@ -221,8 +221,7 @@ class RoundLoop:
         own = view.own(self._me, ClaimKind.TRAIN)
         if own is not None:
             p.prover.sent(own.claim)
-            if p.helpers is not None:
-                p.helpers.claimed(view.number, own.hash, None)
+            self._tell_helpers(view, own.hash, None)
             p.reporter.update(activity="claim posted, waiting for the window")
             return
         if self._seconds_left(view) <= 0:
@@ -232,7 +231,7 @@ class RoundLoop:
         if team is not None and self._train_in_team(view, team):
             return
         work = self._work(view)
-        if p.helpers is not None and not self._train_with_helpers(view, work, p.helpers):
+        if p.helpers is not None and not self._have_helped(view, work, p.helpers):
             return
         steps = 0
         if p.store.own_claim(view.number, ClaimKind.TRAIN) is None:
@@ -265,6 +264,22 @@ class RoundLoop:
             p.reporter.update(activity="the quorum's stage is trained, waiting for the window")
         return True
 
+    def _have_helped(self, view: RoundView, work: RoundWork, helpers: Helpers) -> bool:
+        """As `_train_with_helpers`; whatever goes wrong with helpers, the node trains its round itself."""
+        try:
+            return self._train_with_helpers(view, work, helpers)
+        except HelpError as error:
+            log.warning("training without volunteers", round=view.number, reason=error.message)
+            return True
+
+    def _tell_helpers(self, view: RoundView, claim: bytes, tx: bytes | None) -> None:
+        if self._p.helpers is None:
+            return
+        try:
+            self._p.helpers.claimed(view.number, claim, tx)
+        except HelpError as error:
+            log.warning("the volunteers' part in the claim is not on record yet", reason=error.message)
+
     def _train_with_helpers(self, view: RoundView, work: RoundWork, helpers: Helpers) -> bool:
         """Whether training may go on on this node's disk: helpers have brought the round, or did not in time."""
         p, number = self._p, view.number
@@ -292,8 +307,7 @@ class RoundLoop:
         posted: list[TxReceipt] = []
         if p.chores.attempt(lambda: posted.append(p.contracts.registry.post(claim)), "WrongPhase"):
             p.prover.sent(claim)
-            if p.helpers is not None:
-                p.helpers.claimed(view.number, p.prover.hash(claim), bytes(posted[0]["transactionHash"]))
+            self._tell_helpers(view, p.prover.hash(claim), bytes(posted[0]["transactionHash"]))
 
     def _work(self, view: RoundView) -> RoundWork:
         start = self._state(view)
