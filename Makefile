@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles dashboard e2e-browser bench-aggregate bench-byzantine attack-gateway fuzz-gateway
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline bench-volunteer test-oracles dashboard e2e-browser bench-aggregate bench-byzantine attack-gateway fuzz-gateway
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -73,6 +73,9 @@ bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes b
 
 bench-pipeline: $(STAMPS)/package ## 2, 3 and 4 stages against one process; writes bench/results/pipeline.json
 	$(BIN)/python -m bench.pipeline
+
+bench-volunteer: $(STAMPS)/package ## bytes of volunteers' uploads and what they cost the model; writes bench/results/volunteer.json
+	$(BIN)/python -m bench.volunteer
 
 bench-serve: $(STAMPS)/package ## serving against native generation, and 200 requests at once; writes bench/results/serve.json
 	$(BIN)/python bench/serve.py

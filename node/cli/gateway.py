@@ -37,6 +37,7 @@ class Codec(StrEnum):
     TOPK = "topk"
     INT8 = "int8"
     TWOBIT = "twobit"
+    FOURLEVEL = "fourlevel"
     RAW = "raw"
 
 

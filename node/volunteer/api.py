@@ -220,7 +220,8 @@ class Gateway:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, GatewayDownError):
             self._board.update(connected=error.answered, reason=error.message)
-            self._board.log(error.message, "warning")
+            if state.attempt_number == 1:
+                self._board.log(f"{error.message} Trying again until it works.", "warning")
 
 
 def _wait(state: RetryCallState) -> float:

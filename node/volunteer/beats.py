@@ -51,19 +51,23 @@ class Beats:
             thread.join(LEAST_SECONDS * 2)
 
     def _run(self) -> None:
-        wait = LEAST_SECONDS
+        wait, said = LEAST_SECONDS, False
         while not self._stop.is_set():
+            if self._board.now().worker_id is None:
+                self._stop.wait(LEAST_SECONDS / 2)  # not signed in yet: the session does that, once
+                continue
             began = time.monotonic()
             try:
                 self._connected()
             except (OSError, ConnectionClosed, InvalidHandshake, InvalidURI, PonwError) as error:
-                self._board.log(f"No live messages: {_words(error)}; trying again", "warning")
-            wait = LEAST_SECONDS if time.monotonic() - began > BACKOFF_MAX_S else min(wait * 2, BACKOFF_MAX_S)
+                stood = time.monotonic() - began > BACKOFF_MAX_S
+                if stood or not said:
+                    self._board.log(f"No live messages: {_words(error)}; trying again", "warning")
+                said = True
+                wait = LEAST_SECONDS if stood else min(wait * 2, BACKOFF_MAX_S)
             self._stop.wait(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnections, hides nothing
 
     def _connected(self) -> None:
-        if self._board.now().worker_id is None:
-            return  # not signed in yet: the session does that, once
         url = "ws" + self._gateway.url.removeprefix("http") + PREFIX + "/ws/status"
         with connect(url, max_size=MESSAGE_LIMIT, open_timeout=10, close_timeout=1) as socket:
             socket.send(Hello(token=self._gateway.token()).model_dump_json())

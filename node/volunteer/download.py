@@ -28,8 +28,9 @@ def fetch(gateway: Gateway, path: str, target: Path, size: int, sha256: str, pro
 
     Raises what `Gateway` does, AnswerError for other bytes than named, and DiskError.
     """
-    if target.is_file() and target.stat().st_size == size:
-        return target
+    with reporting("read", target):
+        if target.is_file() and _hash_of(target) == sha256:
+            return target
     require_space(target.parent, size)
     part = target.with_name(f".{target.name}.part")
     for fresh in (False, True):

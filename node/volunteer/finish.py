@@ -10,7 +10,7 @@ from torch import Tensor
 from consensus.aggregation.compression import ErrorFeedback
 from consensus.training.outer import update_of
 from node.gateway import wire
-from node.gateway.payload import CODECS, encode_payload, payload_size, zero_hash
+from node.gateway.payload import CODECS, encode_payload, zero_hash
 from node.gateway.schemas import UploadMeta
 from node.storage.files import atomic_file
 from node.volunteer.job import JobFolder, JobRecord
@@ -41,8 +41,8 @@ def encode(record: JobRecord, update: dict[str, Tensor], residuals: Residuals) -
     return Encoded(sent.data, before, residuals.keep(dict(sent.feedback.left)))
 
 
-def write_body(folder: JobFolder, record: JobRecord, done: BatchTrainer, worker_id: str, residuals: Residuals) -> int:
-    """Put the whole upload on disk; the bytes that the same update takes as `raw`.
+def write_body(folder: JobFolder, record: JobRecord, done: BatchTrainer, worker_id: str, residuals: Residuals) -> None:
+    """Put the whole upload on disk.
 
     Raises:
         CompressionError (consensus), DiskError.
@@ -65,7 +65,6 @@ def write_body(folder: JobFolder, record: JobRecord, done: BatchTrainer, worker_
     )
     with atomic_file(folder.upload) as file:
         wire.write_upload(file, meta, encoded.payload)
-    return payload_size("raw", done.config.shapes())
 
 
 def goes_on_from_nothing(meta: UploadMeta, record: JobRecord) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from consensus.arithmetic import choose_engine
 from consensus.arithmetic.engine import Engine
 from consensus.errors import ConsensusError
 from node import paths
@@ -57,9 +56,9 @@ class Session:
     limits: Callable[[], Limits]
     gate: Gate
     key: str
+    engine: Engine
     username: str | None = None
     checkpoint_steps: int = 8
-    engine: Engine = field(default_factory=choose_engine)
     _threads: int = field(default=0, init=False)
     _applied: Limits | None = field(default=None, init=False)
 
@@ -200,8 +199,7 @@ class Session:
 
         trainer.run(self.checkpoint_steps, between)
         self.delivery.settle()
-        raw = write_body(self.folder, record, trainer, self.worker_id, self.residuals)
-        self.board.count(bytes_raw=raw)
+        write_body(self.folder, record, trainer, self.worker_id, self.residuals)
         self.progress.trained()
         paths.write_atomic(self.home.speed_file, json.dumps(self.progress.tokens_per_s).encode())
 
@@ -270,7 +268,10 @@ class Session:
             self.board.count(rejected=1)
             self.folder.clear()
             return
-        self.board.log(f"Uploaded {size / 1e6:.2f} MB: {receipt.state} {receipt.reason}".rstrip(), _level(receipt))
+        raw = 4 * record.model.num_parameters
+        self.board.count(bytes_raw=raw)
+        words = f"Uploaded {size / 1000:,.1f} kB ({size / raw:.1%} of the update): {receipt.state} {receipt.reason}"
+        self.board.log(words.rstrip(), _level(receipt))
         done = {"rejected": 1} if receipt.state == "rejected" else {"batches": 1, "tokens": _tokens(record)}
         self.board.count(**done)
         self.folder.clear()

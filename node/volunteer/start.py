@@ -11,10 +11,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from consensus.arithmetic import choose_engine
+from consensus.errors import ConsensusError
+from node.errors import PonwError
+from node.volunteer import machine
 from node.volunteer.api import Gateway
 from node.volunteer.beats import Beats
 from node.volunteer.board import Board
 from node.volunteer.control import Control
+from node.volunteer.errors import VolunteerError
 from node.volunteer.home import VolunteerHome
 from node.volunteer.limits import Gate
 from node.volunteer.limits_desk import LimitsDesk
@@ -61,6 +66,7 @@ def volunteer(
             desk.limits,
             Gate(desk.limits),
             key,
+            choose_engine(machine.apply(desk.limits())),
             settings.username,
             settings.checkpoint_steps,
         )
@@ -82,14 +88,15 @@ def _open_panel(stack: ExitStack, panel: Panel, at: tuple[str, int]) -> None:
 
 def _until_over(session: Session, place: VolunteerHome, board: Board, show: Show) -> None:
     """Run the session in a thread and show what it does; what ended it is raised here."""
-    failed: list[BaseException] = []
+    outcome: list[Exception | None] = []
     over = threading.Event()
 
     def work() -> None:
         try:
             session.run()
-        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
-            failed.append(error)
+            outcome.append(None)
+        except (PonwError, ConsensusError, OSError) as error:
+            outcome.append(error)
         finally:
             over.set()
 
@@ -107,15 +114,19 @@ def _until_over(session: Session, place: VolunteerHome, board: Board, show: Show
             break
         tick += 1
     thread.join()
-    if failed:
-        raise failed[0]
+    if not outcome:
+        raise VolunteerError("The session ended by a fault of the program, shown above.", "Start it again; report it.")
+    if outcome[0] is not None:
+        raise outcome[0]
 
 
 @contextmanager
 def _signals(control: Control, board: Board) -> Iterator[None]:
-    """Ctrl-C: finish; again: stop now. SIGTERM stops now."""
+    """Ctrl-C: finish; again: stop now; a third time: end without waiting. SIGTERM stops now."""
 
     def ask(number: int, _frame: FrameType | None) -> None:
+        if control.halted:
+            raise KeyboardInterrupt
         if number == signal.SIGTERM or control.wish == "finish":
             control.halt()
             return
