@@ -151,8 +151,7 @@ class NodeStage:
     payer: str
     escrow: str
     contracts: Any
-    voter: Any
-    """The same contracts with the account that proposed a change of the vocabulary."""
+    deployment: Any
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +177,7 @@ def node_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeStage]:
         network.stake(contracts)
         fund(contracts, [payer])
         escrow = network.deployment().addresses.escrow
-        voter = proposer(chain.rpc_url, network.deployment(), contracts)
+        proposer(chain.rpc_url, network.deployment(), contracts, 4)
         try:
             for member in network.members[:2]:
                 member.start()
@@ -189,7 +188,9 @@ def node_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeStage]:
             wait_for("first step", lambda: (now := read_snapshot(alice.home)) is not None and now.step > 0)
             now = read_snapshot(alice.home)
             assert now is not None
-            yield NodeStage(chain.rpc_url, address, now.uri, alice.address, payer, escrow, contracts, voter)
+            yield NodeStage(
+                chain.rpc_url, address, now.uri, alice.address, payer, escrow, contracts, network.deployment()
+            )
         finally:
             for program in programs:
                 program.stop()
@@ -199,7 +200,7 @@ PAIRS = ((ord("t"), ord("h")), (264, ord("e")), (ord(" "), 265), (ord("a"), ord(
 """Merges: th, the, " the", an, and, " and"."""
 
 
-def proposer(rpc_url: str, deployment: Any, bank: Any) -> Any:
+def proposer(rpc_url: str, deployment: Any, bank: Any, index: int) -> Any:
     """An account with stake that has proposed a change. Its hashes are made up: voters would refuse it."""
     from economics.units import neuro
     from node.chain.bootstrap import fund
@@ -209,10 +210,10 @@ def proposer(rpc_url: str, deployment: Any, bank: Any) -> Any:
     from node.chain.transport import RetryingProvider
     from node.chain.types import Change
 
-    contracts = Contracts.at(ChainClient(RetryingProvider(rpc_url, 20), dev_accounts(6)[4]), deployment)
+    contracts = Contracts.at(ChainClient(RetryingProvider(rpc_url, 20), dev_accounts(6)[index]), deployment)
     fund(bank, [contracts.client.address])
     contracts.staking.stake_with_permit(contracts.token, neuro(500))
     merges = b"".join(a.to_bytes(2) + b.to_bytes(2) + (5_000).to_bytes(4) for a, b in PAIRS)
     hashes = (bytes([n]) * 32 for n in range(1, 5))
-    contracts.governor.propose_change(Change(0, *hashes, merges), "https://example.org/why")
+    contracts.governor.propose_change(Change(0, *hashes, merges), f"https://example.org/{index}")
     return contracts

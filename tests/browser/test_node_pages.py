@@ -12,7 +12,7 @@ import pytest
 from economics.units import neuro
 from node.chain.escrow import InferenceEscrow
 from node.chain.types import Support
-from tests.browser.conftest import PHONE, WIDE, NodeStage
+from tests.browser.conftest import PHONE, WIDE, NodeStage, proposer
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 PAGES = {
@@ -63,14 +63,17 @@ def test_the_loss_moves_and_false_claims_are_disputed(node_stage: NodeStage, ope
 def test_a_vote_moves_on_the_page(
     node_stage: NodeStage, open_page: Callable[..., Any], shoot: Callable[..., None]
 ) -> None:
+    voter = proposer(node_stage.rpc, node_stage.deployment, node_stage.contracts, 3)
+    (*_, change) = voter.governor.proposals(0, voter.client.block().number)
     page = open_page()
     page.goto(place(node_stage, "vocabulary"))
-    page.wait_for_selector('[data-proposal="active"]')
-    assert page.get_by_role("progressbar", name="Approval").get_attribute("aria-valuenow") == "0"
-    (change,) = node_stage.voter.governor.proposals(0, node_stage.voter.client.block().number)
-    node_stage.voter.governor.vote(change.id, Support.FOR)
-    page.wait_for_selector('[aria-label="Approval"][aria-valuenow="100"]')
-    assert page.get_by_role("listitem").filter(has_text=" the").count() == 1
+    mine = page.locator(f'[aria-label="Proposal {f"0x{change.id:064x}"[:14]}"]')
+    mine.and_(page.locator('[data-proposal="active"]')).wait_for()
+    approval = mine.get_by_role("progressbar", name="Approval")
+    assert approval.get_attribute("aria-valuenow") == "0"
+    voter.governor.vote(change.id, Support.FOR)
+    mine.locator('[aria-label="Approval"][aria-valuenow="100"]').wait_for()
+    assert mine.get_by_role("listitem").filter(has_text=" the").count() == 1
     shoot(page, "node-vocabulary-vote-wide-light")
 
 
