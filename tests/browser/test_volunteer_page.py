@@ -96,6 +96,7 @@ def test_everything_can_be_reached_by_keyboard(volunteering: Volunteering, open_
     for wanted in ("Skip to the content", "Volunteer", "Leaderboard", "Network", "Training", "share", "batches"):
         assert wanted in seen, (wanted, seen)
     page.reload()
+    page.get_by_label("Share of the time").wait_for()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
