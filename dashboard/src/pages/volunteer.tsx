@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { type ApiError, asApiError } from "../api/http";
 import type { PanelState } from "../api/types";
-import { bytes, count, duration, loss, plural, speed } from "../format";
+import { bytes, count, duration, loss, speed } from "../format";
 import { Bar, Card, Copy, Empty, Failure, Loading, Pill, Stat, Stats, type Tone } from "../parts/basics";
 import { Chart } from "../parts/chart";
 import { Heading } from "../parts/shell";
@@ -177,7 +177,11 @@ function Progress({ panel }: { panel: PanelState }) {
             </>
           }
         />
-        <Stat label="This batch" value={count(batch.samples)} hint={plural(batch.samples, "sample")} />
+        <Stat
+          label="This batch"
+          value={count(batch.samples)}
+          hint={batch.samples === 1 ? "sample" : "samples"}
+        />
         <Stat label="Tokens so far" value={count(batch.tokens)} />
       </Stats>
     </>
@@ -256,7 +260,7 @@ function Invitation() {
               <div>
                 <h3>Point it here</h3>
                 <p class="muted">
-                  It makes a key of its own, registers, and opens its panel in your browser.
+                  It makes a key of its own, registers, and prints the address of its panel.
                 </p>
                 <Copy text={`ponw volunteer ${location.origin} --panel 127.0.0.1:0`} />
               </div>

@@ -102,7 +102,7 @@ function options(props: Props, element: HTMLElement): uPlot.Options {
         stroke: accent,
         width: 2,
         spanGaps: true,
-        points: { show: props.xs.length < 2, size: 6 },
+        points: { show: (plot) => plot.data[0].length < 2, size: 6 },
         ...(props.area ? { fill: colour(element, "--accent-wash"), fillTo: 0 } : {}),
       },
     ],
