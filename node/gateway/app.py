@@ -16,7 +16,7 @@ from node.gateway.edge import Edge
 from node.gateway.gateway import Gateway
 from node.gateway.problems import CATALOGUE
 from node.gateway.routes import auth, batch, figures, gradients, model
-from node.gateway.routes.common import PREFIX
+from node.gateway.routes.common import PREFIX, limited
 from node.gateway.schemas import Beat, EventMessage, Hello, Problem, StatsMessage, UploadMeta
 
 _BESIDE = (Problem, UploadMeta, Hello, Beat, StatsMessage, EventMessage)
@@ -43,10 +43,11 @@ def create_app(gateway: Gateway) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.gateway = gateway
-    api = APIRouter(prefix=PREFIX)
+    api = APIRouter(prefix=PREFIX, dependencies=[limited("public")])
     for part in (auth, model, batch, gradients, figures):
         api.include_router(part.router)
     app.include_router(api)
+    app.include_router(figures.sockets, prefix=PREFIX)
     app.include_router(figures.outside)
     app.include_router(pages_router({"gateway": True}))
     replies.install(app)

@@ -113,7 +113,7 @@ class Accounts:
                 session.add(worker)
         except DatabaseError as error:
             # Twice at once: a unique column lets one in; on the next try the other one is told which.
-            raise ProblemError(Code.BUSY, f"The registration was not stored: {error.message}") from error
+            raise ProblemError(Code.BUSY, "The registration was not stored.") from error
         return Registered(worker_id=worker.id, username=worker.username, created_at=now // MICROSECONDS)
 
     def login(self, api_key: str) -> Session:

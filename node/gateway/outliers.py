@@ -23,7 +23,7 @@ _MAD_TO_SIGMA: Final = 1.4826
 _SIGMA_MIN: Final = 0.02
 """Of the logarithm of norms, and of cosines: closer together than this nobody stands apart."""
 _WIDTH_BITS: Final = 10
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 16
 
 Vector = NDArray[np.float64]
 

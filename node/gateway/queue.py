@@ -150,6 +150,20 @@ class BatchQueue:
             raise ProblemError(Code.LEASE, f"Your lease of this batch is {lease.state}.")
         return batch, lease
 
+    def require_wanted(self, worker_id: str, batch_id: str, lease_id: str) -> None:
+        """Whether an upload would be taken as things stand; one that was taken may come again.
+
+        Raises:
+            ProblemError BATCH, NOT_YOURS, LEASE.
+        """
+        self.find(batch_id)
+        with self._storage.read() as session:
+            lease = session.get(Lease, lease_id)
+        if lease is None or lease.worker_id != worker_id or lease.batch_id != batch_id:
+            raise ProblemError(Code.NOT_YOURS, "This lease of this batch is not yours.")
+        if lease.state not in {LeaseState.HELD, LeaseState.UPLOADED}:
+            raise ProblemError(Code.LEASE, f"Your lease of this batch is {lease.state}.")
+
     def uploaded(self, session: Session, batch: Batch, lease: Lease) -> None:
         """The lease ended with an upload."""
         lease.state, lease.ended_at, lease.step = LeaseState.UPLOADED.value, self._storage.now(session), batch.steps

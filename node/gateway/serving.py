@@ -33,6 +33,7 @@ DRAIN_SECONDS: Final = 15
 PING_SECONDS: Final = 20.0
 BACKLOG: Final = 2_048
 _WATCH_SECONDS: Final = 0.2
+_PARENT_SECONDS: Final = 1.0
 _log = get_logger("gateway")
 
 
@@ -41,7 +42,9 @@ class ServerStoppedError(PonwError):
 
 
 def workshop_of(settings: GatewaySettings) -> Workshop:
-    """The configured model on the fastest exact engine of this machine, over the text in the data folder.
+    """The configured model on the first exact engine that proves itself here, over the text in the data folder.
+
+    Engines are not timed: a gateway starts several processes and threads, and they stand in order of speed.
 
     Raises:
         KernelError: no kernel computes exactly here. ManifestError, ShardError, DiskError: the text is unusable.
@@ -49,7 +52,7 @@ def workshop_of(settings: GatewaySettings) -> Workshop:
     from node.data.corpus import ensure_default  # noqa: PLC0415 - tokenizers, only where a text may have to be made
 
     dataset = ensure_default(settings.data_path)
-    return Workshop(PRESETS[settings.preset], choose_engine(settings.threads, None, time.perf_counter), dataset)
+    return Workshop(PRESETS[settings.preset], choose_engine(settings.threads), dataset)
 
 
 def run(settings: GatewaySettings, listener: socket.socket, ready: Callable[[Gateway], None]) -> None:
@@ -177,10 +180,18 @@ def child(listener: socket.socket, home: Path) -> None:
     """A process that serves and does no background work."""
     from node.gateway.settings import load  # noqa: PLC0415 - with the environment of the parent
 
-    settings = load(home)
+    settings, parent = load(home), os.getppid()
     gateway = open_gateway(settings, workshop_of(settings))
+    threading.Thread(target=_end_with, args=(parent,), name="gateway-parent", daemon=True).start()
     try:
         serve(gateway, listener)
     finally:
         gateway.close()
         _log.info("child_ended")
+
+
+def _end_with(parent: int) -> None:
+    """A killed parent tells its children nothing, and nobody would do the background work."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -95,7 +95,7 @@ class GatewaySettings(BaseSettings):
     rate_login: Rate = Field("30/minute", description="logins an address")
     rate_worker: Rate = Field("120/minute", description="calls a volunteer")
     rate_download: Rate = Field("60/hour", description="downloads of a model a volunteer")
-    rate_public: Rate = Field("6000/minute", description="other calls an address")
+    rate_public: Rate = Field("6000/minute", description="all calls of an address")
     uploads_max: Annotated[int, Field(ge=1, le=1_000)] = Field(16, description="uploads that a process takes at once")
     sockets_max: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="WebSockets of a process")
 

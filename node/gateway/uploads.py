@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -14,10 +15,12 @@ from starlette.requests import ClientDisconnect
 from node.gateway.problems import Code, ProblemError
 from node.storage.files import reporting, sweep_temporaries, temporary_beside
 
-PIECE_SECONDS = 30.0
+PIECE_SECONDS: Final = 30.0
 """Longest silence within a body."""
-_WRITE_BYTES = 1 << 20
-Watch = Callable[[bytes], None]
+_WRITE_BYTES: Final = 1 << 20
+DRAINED: Final = 8 << 20
+"""Bytes of a refused body that are still read: a client that is still sending hears the answer only then."""
+Watch = Callable[[bytes], Awaitable[None]]
 """Is shown each piece as it comes; what it raises ends the upload."""
 
 
@@ -65,17 +68,30 @@ def _said(request: Request) -> int:
 
 async def _fill(request: Request, handle: int, path: Path, limit: int, watch: Watch | None) -> None:
     held, total = bytearray(), 0
-    async for piece in _pieces(request):
+    pieces = _pieces(request)
+    async for piece in pieces:
         total += len(piece)
         if total > limit:
             raise ProblemError(Code.TOO_LARGE, f"At most {limit} bytes are taken here.")
         if watch is not None:
-            watch(piece)
+            try:
+                await watch(piece)
+            except ProblemError:
+                await _drain(pieces)
+                raise
         held += piece
         if len(held) >= _WRITE_BYTES:
             await asyncio.to_thread(_write, handle, path, bytes(held))
             held.clear()
     await asyncio.to_thread(_write, handle, path, bytes(held))
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    left = DRAINED
+    async for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            return
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:

@@ -129,7 +129,7 @@ def micro_workshop(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from node.training.work import Workshop
 
     config = ModelConfig("micro", layers=1, width=32, heads=2, seq_len=32, batch=4)
-    return Workshop(config, choose_engine(1, None, time.perf_counter), ensure_default(tmp_path_factory.mktemp("text")))
+    return Workshop(config, choose_engine(1), ensure_default(tmp_path_factory.mktemp("text")))
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
 
+from consensus.commitments.trace import StepLeaf
 from node.gateway.problems import MEDIA_TYPE
 from tests.gateway.volunteers import API, enrol
 
@@ -166,3 +168,22 @@ def test_bodies_are_bounded_before_they_are_read(api, gateway):
     url = f"{API}/batch/00000000-0000-4000-8000-000000000000/checkpoint/1"
     problem(api.put(url, content=state, headers=ada.headers), 413, "body-too-large")
     assert not list(gateway.settings.spool.iterdir()), "nothing is left in the spool"
+
+
+def test_what_nobody_waits_for_is_refused_before_its_payload(api, gateway):
+    """The client still hears why: what it goes on sending is read, up to a bound."""
+    ada, bob = enrol(api), enrol(api)
+    offer = ada.request()
+    leaf = StepLeaf(bytes(32), bytes(32), 0, 0)
+    body = ada.body(offer, [leaf], os.urandom(300_000))
+    head = len(body) - 300_000
+
+    def slowly(data):
+        for at in range(0, len(data), 50_000):
+            yield data[at : at + 50_000]
+
+    problem(bob.upload(slowly(body)), 403, "not-your-batch")
+    ada.post(f"/batch/{offer['batch_id']}/release")
+    problem(ada.upload(slowly(body)), 409, "lease-ended")
+    problem(ada.upload(slowly(body[: head // 2])), 422, "bad-header")
+    assert not list(gateway.settings.spool.iterdir())

@@ -22,7 +22,7 @@ from tests.gateway.volunteers import API, enrol
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 240
+PATIENCE_S = 600
 
 
 def ponw(environment, *words):
@@ -72,7 +72,10 @@ def test_volunteers_train_the_tiny_model_through_several_processes(
     shop = Workshop(PRESETS["tiny"], micro_workshop.engine, micro_workshop.dataset)
     log = tmp_path / "log"
     with running(environment, log, "--workers", "2", "--codec", "int8") as (process, uri):
-        with httpx.Client(base_url=uri, timeout=PATIENCE_S) as api, open_socket(uri, open_timeout=PATIENCE_S) as watcher:
+        with (
+            httpx.Client(base_url=uri, timeout=PATIENCE_S) as api,
+            open_socket(uri, open_timeout=PATIENCE_S) as watcher,
+        ):
             until(watcher, "stats")
             people = [enrol(api, username=name) for name in ("Ada", "Bob")]
             offers = [person.request() for person in people]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -357,3 +358,36 @@ def test_the_residual_itself_is_bounded(feedback: House) -> None:
         with pytest.raises(ProblemError) as refused:
             feedback.intake.residual(ada.worker, second.update_id, path)
         assert refused.value.code is Code.PAYLOAD
+
+
+def test_both_databases_decide_alike(database_url: str, tmp_path: Path, dataset: Dataset) -> None:
+    options = {"sizes": (16,), "recompute_new": 0, "aggregate_updates": 2, "database_url": database_url}
+    house = House(tmp_path, dataset, **options)
+    ada, bob, eve = (house.worker(name) for name in ("ada", "bob", "eve"))
+    together = [house.honest(ada), house.honest(bob)]
+    assert together[1].state == "accepted"
+    mine, hers = house.request(ada), house.request(eve)
+    done = house.train(mine)
+    house.upload(ada, mine, done.leaves, done.update)
+    lie = house.upload(eve, hers, done.leaves, {n: -t for n, t in done.update.items()})
+    assert house.recomputer.run() == 1
+    assert state(house, lie)[0] == "rejected"
+    made = house.aggregator.run()
+    assert made is not None
+    assert (made.name, made.metrics["updates"]) == ("v1", 3)
+    assert [row.state for row in house.updates()].count("aggregated") == 3
+    house.close()
+
+
+def test_replicas_that_come_at_once_are_decided_once(database_url: str, tmp_path: Path, dataset: Dataset) -> None:
+    options = {"sizes": (16,), "recompute_new": 0, "replicas": 4, "database_url": database_url}
+    house = House(tmp_path, dataset, **options)
+    workers = [house.worker(f"w{n}") for n in range(4)]
+    offers = [house.request(worker) for worker in workers]
+    assert len({offer.batch_id for offer in offers}) == 1
+    done = house.train(offers[0])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda at: house.upload(workers[at], offers[at], done.leaves, done.update), range(4)))
+    assert [row.state for row in house.updates()] == ["accepted"] * 4
+    assert [(house.look(worker).batches, house.look(worker).reputation) for worker in workers] == [(1, 500)] * 4
+    house.close()

@@ -6,6 +6,7 @@ import asyncio
 
 from fastapi import APIRouter, Request
 
+from node.gateway.gateway import Gateway
 from node.gateway.problems import Code, ProblemError
 from node.gateway.routes.common import BINARY, Here, UpdateId, Volunteer, refusals
 from node.gateway.schemas import Receipt, UploadMeta
@@ -15,13 +16,13 @@ router = APIRouter(prefix="/gradients", tags=["gradients"])
 
 
 class _Header:
-    """Reads an upload's header as its first pieces come, and ends an upload that is somebody else's at once."""
+    """Reads an upload's header as its first pieces come; what nobody waits for is refused before its payload."""
 
-    def __init__(self, worker_id: str) -> None:
-        self._reader, self._worker_id = HeaderReader(), worker_id
+    def __init__(self, gateway: Gateway, worker_id: str) -> None:
+        self._reader, self._gateway, self._worker_id = HeaderReader(), gateway, worker_id
         self.meta: UploadMeta | None = None
 
-    def __call__(self, piece: bytes) -> None:
+    async def __call__(self, piece: bytes) -> None:
         if self.meta is not None:
             return
         try:
@@ -30,8 +31,12 @@ class _Header:
             raise ProblemError(Code.HEADER, f"{error.message} {error.hint}") from error
         if found is not None:
             self.meta = found[0]
-            if self.meta.worker_id != self._worker_id:
-                raise ProblemError(Code.NOT_YOURS, "The header names another volunteer.")
+            await asyncio.to_thread(self._require_wanted, self.meta)
+
+    def _require_wanted(self, meta: UploadMeta) -> None:
+        if meta.worker_id != self._worker_id:
+            raise ProblemError(Code.NOT_YOURS, "The header names another volunteer.")
+        self._gateway.queue.require_wanted(meta.worker_id, meta.batch_id, meta.lease_id)
 
 
 @router.post(
@@ -54,7 +59,7 @@ class _Header:
 )
 async def upload(gateway: Here, worker: Volunteer, request: Request) -> Receipt:
     """An update; the body is described at `UploadMeta`. The same upload again gives the same receipt."""
-    header = _Header(worker.id)
+    header = _Header(gateway, worker.id)
     async with gateway.spool.receive(request, gateway.upload_limit, header) as path:
         if header.meta is None:
             raise ProblemError(Code.HEADER, "The body ends inside its header.")

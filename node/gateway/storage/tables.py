@@ -269,7 +269,7 @@ class Update(Gateway, table=True):
     """Why it was rejected, in words for the volunteer."""
     aggregation_id: str | None = _ref("aggregations.id", nullable=True, index=True)
     uploaded_at: int = _time()
-    decided_at: int | None = _time(nullable=True)
+    decided_at: int | None = _time(nullable=True, index=True)
 
 
 class ReputationEvent(Gateway, table=True):

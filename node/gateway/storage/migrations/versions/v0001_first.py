@@ -222,6 +222,7 @@ def upgrade() -> None:
     op.create_index("ix_gradient_updates_aggregation_id", "gradient_updates", ["aggregation_id"])
     op.create_index("ix_gradient_updates_batch_id", "gradient_updates", ["batch_id"])
     op.create_index("ix_gradient_updates_worker_id", "gradient_updates", ["worker_id"])
+    op.create_index("ix_gradient_updates_decided_at", "gradient_updates", ["decided_at"])
     op.create_index("updates_due", "gradient_updates", ["state", "version"])
     op.create_table(
         "reputation_events",
