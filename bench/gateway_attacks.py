@@ -154,10 +154,9 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         dataset = ensure_default(Path(folder) / "data")
-        clean = run(dataset, size, None)
-        results: dict[str, Any] = {"model": "micro", **vars(size), "clean": clean, "attacks": {}}
-        if options.only and RESULTS.exists():
-            results["attacks"] = json.loads(RESULTS.read_text(encoding="utf-8"))["attacks"]
+        before = json.loads(RESULTS.read_text(encoding="utf-8")) if options.only and RESULTS.exists() else None
+        clean = run(dataset, size, None) if before is None else before["clean"]
+        results: dict[str, Any] = before or {"model": "micro", **vars(size), "clean": clean, "attacks": {}}
         print(f"start {clean['start']:.4f}, clean {clean['loss']:.4f}", flush=True)
         for name, lie, trusted, back in names():
             if options.only in {None, name}:
