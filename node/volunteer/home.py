@@ -18,7 +18,6 @@ from pydantic import TypeAdapter, ValidationError
 from node import paths
 from node.errors import WalletError
 from node.gateway.schemas import ApiKey
-from node.storage.files import reporting
 from node.volunteer.errors import BusyHomeError, GatewayUrlError
 
 FOLDER = "volunteer"
@@ -126,8 +125,11 @@ class VolunteerHome:
             BusyHomeError: one is in. DiskError.
         """
         paths.private_folder(self.root)
-        with reporting("lock", self.root):
-            handle = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
+        path = self.root / "lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
+        except OSError as error:
+            raise paths.disk_error("lock", path, error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -235,6 +235,10 @@ def small_app(gateway: SmallGateway) -> FastAPI:
     def current() -> schemas.Model:
         return gateway.model()
 
+    @app.get("/api/v1/model/versions")
+    def versions() -> list[schemas.Model]:
+        return [gateway.model()]
+
     @app.get("/api/v1/model/download/{version}")
     def download(request: Request) -> Response:
         return _ranged(request, gateway.file, gateway.sha)

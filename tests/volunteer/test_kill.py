@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,17 +16,11 @@ from typing import Any
 import pytest
 from conftest import make_volunteer, until
 from proxy import Proxy
-from real_gateway import RealGateway
+from real_gateway import RealGateway, free_port
 
 from node.volunteer.home import VolunteerHome
 
 pytestmark = pytest.mark.process
-
-
-def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def test_error_feedback_is_carried_and_audited(tmp_path: Path, url: str, small: 
         with one.running() as thread:
             thread.join(60)
     assert [lease.receipt.state for lease in small.counted if lease.receipt] == ["accepted"] * 4
-    chain = one.session.residuals.chain()
+    chain = one.session.work.residuals.chain()
     assert chain.head == small.residuals.popitem()[1]
     assert chain.pending is None
     assert [path.stem for path in one.home.residuals.glob("*.safetensors")] == [chain.head]
@@ -61,7 +61,7 @@ def test_another_residual_than_the_gateway_knows_begins_anew(tmp_path: Path, url
 
 def test_a_refused_upload_leaves_the_chain_where_it_was(tmp_path: Path, url: str, small: SmallGateway) -> None:
     one = make_volunteer(tmp_path, url)
-    chain = one.session.residuals
+    chain = one.session.work.residuals
     shapes = small.config.shapes()
     first = chain.keep({name: torch.ones(shape) for name, shape in shapes.items()})
     second = chain.keep({name: torch.full(shape, 2.0) for name, shape in shapes.items()})
@@ -121,7 +121,7 @@ def test_pause_start_and_finish(tmp_path: Path, url: str, small: SmallGateway) -
         until(lambda: one.board.now().phase == "paused", "the pause")
         batch = one.board.now().batch
         assert batch is not None
-        assert one.session.folder.resume(small.config)[0].step == batch.step  # type: ignore[index]
+        assert one.session.work.folder.resume(small.config)[0].step == batch.step  # type: ignore[index]
         one.control.set("finish")
         thread.join(60)
         assert not thread.is_alive()
@@ -136,7 +136,7 @@ def test_stopping_now_keeps_every_step(tmp_path: Path, url: str, small: SmallGat
         until(lambda: one.step() > 2, "some steps")
         one.control.halt()
         thread.join(60)
-    state, leaves = one.session.folder.resume(small.config)  # type: ignore[misc]
+    state, leaves = one.session.work.folder.resume(small.config)  # type: ignore[misc]
     assert state.step == len(leaves) > 2
     again = make_volunteer(tmp_path, url, max_batches=1)
     with again.running() as thread:
@@ -157,7 +157,7 @@ def test_limits_hold_between_steps(tmp_path: Path, url: str, small: SmallGateway
         one.control.set("finish")  # while no step may run: stop, and keep the batch
         until(lambda: one.board.now().phase == "stopped", "the end")
     assert "taken up again next time" in one.said()
-    assert one.session.folder.load() is not None
+    assert one.session.work.folder.load() is not None
 
 
 def test_a_damaged_state_is_not_gone_on_from(tmp_path: Path, url: str, small: SmallGateway) -> None:
@@ -183,6 +183,16 @@ def test_what_the_gateway_will_not_take_is_dropped(tmp_path: Path, url: str, sma
     state = one.board.whole()
     assert (state.session.rejected, state.session.batches) == (1, 1)
     assert "The lease has ended. The batch is dropped." in one.said()
+
+
+def test_text_that_is_gone_ends_the_batch_only(tmp_path: Path, url: str, small: SmallGateway) -> None:
+    gone = [problem(404, "unknown-batch", "There is no such batch.")]
+    small.fault = lambda request: gone.pop() if gone and request.url.path.endswith("/data") else None
+    one = make_volunteer(tmp_path, url, max_batches=1)
+    with one.running() as thread:
+        thread.join(60)
+    assert "There is no such batch." in one.said()
+    assert len(small.counted) == 1
 
 
 def test_a_gateway_set_up_anew_is_joined_again(tmp_path: Path, url: str, small: SmallGateway) -> None:
