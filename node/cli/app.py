@@ -26,6 +26,7 @@ COMMANDS = (
     LazyCommand("vocab", "node.cli.vocab", "The vocabulary by vote: propose, check, vote, activate, rollback."),
     LazyCommand("run", "node.cli.run", "Run the node: train, claim, audit, be paid."),
     LazyCommand("status", "node.cli.status", "What the node does and why; --watch follows it."),
+    LazyCommand("dashboard", "node.cli.dashboard", "The node's pages in a browser; --wallet lets them pay."),
     LazyCommand("network", "node.cli.network", "Nodes of the network by mode and tier."),
     LazyCommand("quorum", "node.cli.quorum", "Quorums: members, parts, sessions."),
     LazyCommand("layers", "node.cli.layers", "Who holds which part of the model, and what is scarce."),

@@ -66,6 +66,9 @@ def run(
         assembled(settings, contracts, first, stop, show, peers=peers) as loop,
         _helped(settings, loop) if volunteers else nullcontext(),
     ):
+        if settings.dashboard != "off" and settings.listen_port:
+            host = "127.0.0.1" if settings.dashboard == "local" else settings.listen_host
+            typer.echo(f"Dashboard: http://{host}:{settings.listen_port}/dashboard/", err=True)
         loop.run(rounds)
     typer.echo("Stopped; everything is saved.", err=True)
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
+from node.dashboard.pages import pages_router
 from node.gateway import replies
 from node.gateway.edge import Edge
 from node.gateway.gateway import Gateway
@@ -48,6 +49,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.include_router(api)
     app.include_router(figures.sockets, prefix=PREFIX)
     app.include_router(figures.outside)
+    app.include_router(pages_router({"gateway": True}))
     replies.install(app)
     app.add_middleware(Edge, metrics=gateway.metrics)
     if gateway.settings.allow_origins:
