@@ -5,6 +5,16 @@ import { of } from "./model";
 import { join } from "./roots";
 
 type Encoder = (x: Float32Array) => Uint8Array;
+type Decoder = (data: Uint8Array, elements: number) => Float32Array;
+
+interface Codec {
+  number: number;
+  size(elements: number): number;
+  encode: Encoder;
+  decode: Decoder;
+}
+
+const words = new DataView(new ArrayBuffer(4));
 const BLOCK = 4096;
 const INT8_BLOCK = 256;
 const BF16_MAX = 3.3895313892515355e38;
@@ -45,16 +55,50 @@ export function int8(x: Float32Array): Uint8Array {
   return new Uint8Array(out.buffer);
 }
 
-export const CODECS: Record<string, { number: number; encode: Encoder }> = {
-  int8: { number: 1, encode: int8 },
-  topk: { number: 2, encode: topk },
+function topkDecoded(data: Uint8Array, count: number): Float32Array {
+  const out = new Float32Array(count);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  let from = 0;
+  for (let at = 0; at < count; at += BLOCK) {
+    const kept = Math.ceil(Math.min(BLOCK, count - at) / 100);
+    for (let i = 0; i < kept; i++) {
+      words.setUint32(0, view.getUint16(from + 2 * (kept + i), true) << 16);
+      out[at + view.getUint16(from + 2 * i, true)] = words.getFloat32(0);
+    }
+    from += 4 * kept;
+  }
+  return out;
+}
+
+function int8Decoded(data: Uint8Array, count: number): Float32Array {
+  const blocks = Math.ceil(count / INT8_BLOCK);
+  const all = new Int8Array(data.buffer, data.byteOffset, data.byteLength);
+  return Float32Array.from({ length: count }, (_, i) => all[blocks + i]! * 2 ** all[Math.floor(i / INT8_BLOCK)]!);
+}
+
+const kept = (width: number): number => 4 * Math.ceil(width / 100);
+
+const CODECS: Record<string, Codec> = {
+  int8: { number: 1, size: (n) => n + Math.ceil(n / INT8_BLOCK), encode: int8, decode: int8Decoded },
+  topk: {
+    number: 2,
+    size: (n) => Math.floor(n / BLOCK) * kept(BLOCK) + (n % BLOCK ? kept(n % BLOCK) : 0),
+    encode: topk,
+    decode: topkDecoded,
+  },
 };
+const HEADER = 16;
+
+function codecOf(name: string): Codec {
+  const chosen = CODECS[name];
+  if (!chosen) throw new Error(`this page cannot encode ${name}`);
+  return chosen;
+}
 
 /** Magic, codec, elements, then every tensor in order of names. Throws where a value is not finite. */
 export function encodeUpdate(codec: string, shapes: Shape[], update: Map<string, Float32Array>): Uint8Array<ArrayBuffer> {
-  const chosen = CODECS[codec];
-  if (!chosen) throw new Error(`this page cannot encode ${codec}`);
-  const header = new DataView(new ArrayBuffer(16));
+  const chosen = codecOf(codec);
+  const header = new DataView(new ArrayBuffer(HEADER));
   header.setUint32(0, 0x50555031);
   header.setUint8(4, chosen.number);
   header.setBigUint64(8, BigInt(shapes.reduce((sum, shape) => sum + elements(shape), 0)), true);
@@ -66,7 +110,6 @@ export function encodeUpdate(codec: string, shapes: Shape[], update: Map<string,
   return join(new Uint8Array(header.buffer), ...parts);
 }
 
-const words = new DataView(new ArrayBuffer(4));
 
 /** Rounded to the nearest finite bf16 number, ties to even; its 16 bits. */
 function bf16(x: number): number {
@@ -89,4 +132,51 @@ function nearest(x: number): number {
   const rest = x - down;
   if (rest !== 0.5) return Math.round(x);
   return down % 2 === 0 ? down : down + 1;
+}
+
+/** What an encoding of `encodeUpdate` decodes to. */
+export function decodeUpdate(codec: string, shapes: Shape[], data: Uint8Array): Map<string, Float32Array> {
+  const chosen = codecOf(codec);
+  const update = new Map<string, Float32Array>();
+  let at = HEADER;
+  for (const shape of shapes) {
+    const size = chosen.size(elements(shape));
+    update.set(shape.name, chosen.decode(data.subarray(at, at + size), elements(shape)));
+    at += size;
+  }
+  return update;
+}
+
+export interface Sent {
+  payload: Uint8Array<ArrayBuffer>;
+  /** What the encoding left out, for the next upload (consensus/aggregation/compression/feedback.py). */
+  left: Map<string, Float32Array>;
+}
+
+/** Encodes an update with what was left out before. */
+export function sendWithFeedback(
+  codec: string,
+  shapes: Shape[],
+  update: Map<string, Float32Array>,
+  left: Map<string, Float32Array>,
+): Sent {
+  const due = new Map<string, Float32Array>();
+  for (const { name } of shapes) {
+    const before = of(left, name);
+    due.set(
+      name,
+      of(update, name).map((value, i) => value + before[i]!),
+    );
+  }
+  const payload = encodeUpdate(codec, shapes, due);
+  const decoded = decodeUpdate(codec, shapes, payload);
+  const after = new Map<string, Float32Array>();
+  for (const [name, values] of due) {
+    const seen = of(decoded, name);
+    after.set(
+      name,
+      values.map((value, i) => value - seen[i]!),
+    );
+  }
+  return { payload, left: after };
 }

@@ -10,6 +10,8 @@ export class Roots {
   private readonly small: number;
   private readonly smallSize = 4096;
   private readonly out: number;
+  private large = 0;
+  private largeSize = 0;
 
   constructor(private readonly kernels: Kernels) {
     this.small = kernels.take(this.smallSize);
@@ -29,6 +31,31 @@ export class Roots {
     this.put(data);
     this.kernels.calls.ponw_sha256(this.small, data.length, this.out);
     return this.result();
+  }
+
+  /** sha256 of any amount of data. */
+  digest(data: Uint8Array): Uint8Array {
+    if (data.length > this.largeSize) {
+      this.large = this.kernels.take(data.length);
+      this.largeSize = data.length;
+    }
+    this.kernels.bytes(this.large, data.length).set(data);
+    this.kernels.calls.ponw_sha256(this.large, data.length, this.out);
+    return this.result();
+  }
+
+  /** The least nonce with sha256(stem ‖ nonce u64 BE) beginning with `bits` zero bits, from `from` on, among `tries`. */
+  solve(stem: Uint8Array, bits: number, from: number, tries: number): number | undefined {
+    const nonceAt = this.small + stem.length;
+    this.put(join(stem, new Uint8Array(8)));
+    const nonce = new DataView(this.kernels.memory.buffer, nonceAt, 8);
+    const out = new DataView(this.kernels.memory.buffer, this.out, 8);
+    for (let n = from; n < from + tries; n++) {
+      nonce.setBigUint64(0, BigInt(n));
+      this.kernels.calls.ponw_sha256(this.small, stem.length + 8, this.out);
+      if (leadingZeros(out) >= bits) return n;
+    }
+    return undefined;
   }
 
   leaf(data: Uint8Array): Uint8Array {
@@ -105,4 +132,13 @@ export function join(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
 
 export function hex(data: Uint8Array): string {
   return Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export function unhex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+}
+
+function leadingZeros(first: DataView): number {
+  const high = first.getUint32(0);
+  return high === 0 ? 32 + Math.clz32(first.getUint32(4)) : Math.clz32(high);
 }

@@ -5,6 +5,7 @@ import { Engine, type Matrix } from "./engine";
 import type { Kernels } from "./kernels";
 import { lossAndGrads, type Matrices, of, pack } from "./model";
 import { Roots } from "./roots";
+import { rawBytes } from "./tensors";
 
 export interface StepLeaf {
   stateRoot: Uint8Array;
@@ -97,6 +98,23 @@ export class Trainer {
       update.set(name, of(from, name).map((start, i) => start - end[i]!));
     }
     return update;
+  }
+
+  /** The whole state as a safetensors file: weights/…, m/… and v/…. */
+  checkpoint(): Uint8Array<ArrayBuffer> {
+    const groups: [string, Matrices][] = [
+      ["weights", this.weights],
+      ["m", this.m],
+      ["v", this.v],
+    ];
+    const all = groups.flatMap(([group]) =>
+      this.shapes.map(({ name, dims }): Shape => ({ name: `${group}/${name}`, dims })),
+    );
+    const tensors = new Map<string, Float32Array>();
+    for (const [group, held] of groups) {
+      for (const [name, matrix] of held) tensors.set(`${group}/${name}`, this.floats(matrix));
+    }
+    return rawBytes(all, tensors);
   }
 
   private place(tokens: Uint16Array): void {

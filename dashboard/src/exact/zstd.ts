@@ -11,7 +11,7 @@ export function zstdFrame(data: Uint8Array): Uint8Array<ArrayBuffer> {
   header.setUint8(4, 0x80); // content size in four bytes, no checksum
   header.setUint8(5, WINDOW_128_KIB);
   header.setUint32(6, data.length, true);
-  const parts = [new Uint8Array(header.buffer)];
+  const parts: Uint8Array[] = [new Uint8Array(header.buffer)];
   for (let at = 0; at < data.length || at === 0; at += BLOCK) {
     const block = data.subarray(at, at + BLOCK);
     const last = at + BLOCK >= data.length ? 1 : 0;
