@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     devnet_block_time: Annotated[int, Field(ge=0, le=3600)] = Field(
         1, description="seconds a block on the development chain; 0 mines each transaction at once"
     )
+    dashboard: Literal["off", "local", "public"] = Field(
+        "local", description="whether `ponw run` shows the dashboard: to nobody, to this machine, or to whoever asks"
+    )
     p2p: bool = Field(False, description="whether `ponw run` joins the peer network")
     p2p_host: str = Field("127.0.0.1", description="address the peer process listens on; 0.0.0.0 for all")
     p2p_port: Port = Field(0, description="its TCP port; 0 picks a free one at each start")

@@ -158,6 +158,11 @@ class EscrowDomain:
         """Whether the contract would take `signature` as the signer's."""
         return recovered(_signable(self._voucher_message(request, tokens)), signature) == quote.signer
 
+    def voucher_document(self, request: bytes, tokens: int) -> dict[str, Any]:
+        """A voucher as `eth_signTypedData_v4` takes it: JSON, bytes as 0x-hex."""
+        message = self._voucher_message(request, tokens)
+        return message | {"message": {"request": "0x" + request.hex(), "tokens": tokens}}
+
     def _quote_message(self, quote: Quote) -> dict[str, Any]:
         return self._typed(("Payee", "Quote"), "Quote", quote.message())
 

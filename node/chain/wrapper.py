@@ -39,6 +39,10 @@ class Wrapper:
     def _send(self, purpose: str, function: str, *arguments: Any) -> TxReceipt:
         return self._client.send(self._contract.functions[function](*map(_abi, arguments)), purpose)
 
+    def calldata(self, function: str, *arguments: Any) -> str:
+        """The 0x-hex data of a call, for a transaction that somebody else signs and sends."""
+        return str(self._contract.encode_abi(function, args=[*map(_abi, arguments)]))
+
     def events(self, first: int, last: int) -> Iterator[events.Event]:
         """The contract's typed events in blocks `first` to `last` inclusive, in order."""
         wanted = ["0x" + topic.hex() for topic in events.topics(self.name)]

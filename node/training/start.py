@@ -14,6 +14,7 @@ from node.artefacts.serving import serve_in_thread
 from node.chain.contracts import Contracts
 from node.chain.units import format_units
 from node.config import Settings
+from node.dashboard.running import with_dashboard
 from node.dispute.cases import Cases
 from node.dispute.watcher import Watcher
 from node.errors import FundsError
@@ -62,7 +63,8 @@ def assembled(
     artefacts = private_folder(home / ARTEFACTS_NAME)
     with (
         Store.open(home) as store,
-        serve_in_thread(create_app(artefacts), settings.listen_host, settings.listen_port) as served,
+        with_dashboard(create_app(artefacts), settings) as app,
+        serve_in_thread(app, settings.listen_host, settings.listen_port) as served,
     ):
         ledger = Ledger(contracts, first_block)
         uri = settings.public_uri or served.uri

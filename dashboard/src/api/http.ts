@@ -1,0 +1,86 @@
+// Calls to the server that the page came from; never to another.
+
+interface ProblemBody {
+  title?: unknown;
+  detail?: unknown;
+  code?: unknown;
+}
+
+/** What a server, or the way to it, said instead of an answer: `message` happened, `hint` says what to do next. */
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    readonly hint: string,
+    readonly status: number,
+    readonly code: string,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+export interface CallOptions {
+  method?: "GET" | "POST" | "PUT";
+  body?: unknown;
+  token?: string | undefined;
+  signal?: AbortSignal;
+  accept?: string;
+}
+
+/** One call. Throws ApiError: the server refuses, or does not answer. */
+export async function call(path: string, options: CallOptions = {}): Promise<Response> {
+  const headers: Record<string, string> = { accept: options.accept ?? "application/json" };
+  if (options.token) headers.authorization = `Bearer ${options.token}`;
+  const request: RequestInit = {
+    method: options.method ?? "GET",
+    headers,
+    cache: "no-store",
+    credentials: "omit",
+  };
+  if (options.body !== undefined) {
+    headers["content-type"] = "application/json";
+    request.body = JSON.stringify(options.body);
+  }
+  if (options.signal) request.signal = options.signal;
+  let answer: Response;
+  try {
+    answer = await fetch(path, request);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new ApiError(
+      "The server does not answer.",
+      "Is it still running? This page keeps asking.",
+      0,
+      "offline",
+    );
+  }
+  if (!answer.ok) throw await refusal(answer);
+  return answer;
+}
+
+/** The JSON answer to a call; errors as for `call`. */
+export async function json<T>(path: string, options: CallOptions = {}): Promise<T> {
+  const answer = await call(path, options);
+  const kind = answer.headers.get("content-type") ?? "";
+  if (!kind.includes("json"))
+    throw new ApiError("The server answers with something else.", "", answer.status, "no-json");
+  return (await answer.json()) as T;
+}
+
+async function refusal(answer: Response): Promise<ApiError> {
+  const fallback = `The server answers with status ${answer.status}.`;
+  try {
+    const body = (await answer.json()) as ProblemBody;
+    const title = typeof body.title === "string" ? body.title : fallback;
+    const detail = typeof body.detail === "string" && body.detail !== title ? body.detail : "";
+    return new ApiError(title, detail, answer.status, typeof body.code === "string" ? body.code : "");
+  } catch {
+    return new ApiError(fallback, "", answer.status, "");
+  }
+}
+
+/** Any thrown value as an ApiError. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  return new ApiError(error instanceof Error ? error.message : String(error), "", 0, "failed");
+}
