@@ -60,16 +60,25 @@ export function isYoung(a: Architecture, name: string): boolean {
 
 /** Constants of one AdamW step (consensus/training/optimizer.py), from fp64 basics, each rounded once to fp32. */
 export function adamw(step: number, age?: number): Float32Array {
-  const base = 0.003, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.01, warmup = 10;
-  let power1 = 1, power2 = 1;
+  const base = 0.003,
+    beta1 = 0.9,
+    beta2 = 0.95,
+    eps = 1e-8,
+    decay = 0.01,
+    warmup = 10;
+  let power1 = 1,
+    power2 = 1;
   for (let i = 0; i <= step; i++) {
     power1 *= beta1;
     power2 *= beta2;
   }
   let lr = (base * Math.min(step + 1, warmup)) / warmup;
   if (age !== undefined && age < RATE_STEPS) {
-    lr = (lr * (RATE_START_BPS * RATE_STEPS + (BPS - RATE_START_BPS) * Math.min(age, RATE_STEPS))) / (BPS * RATE_STEPS);
+    lr =
+      (lr * (RATE_START_BPS * RATE_STEPS + (BPS - RATE_START_BPS) * Math.min(age, RATE_STEPS))) /
+      (BPS * RATE_STEPS);
   }
-  const correct1 = 1 / (1 - power1), correct2 = 1 / (1 - power2);
+  const correct1 = 1 / (1 - power1),
+    correct2 = 1 / (1 - power2);
   return Float32Array.of(beta1, 1 - beta1, beta2, 1 - beta2, correct1, correct2, eps, lr, 1 - lr * decay);
 }

@@ -73,7 +73,10 @@ function topkDecoded(data: Uint8Array, count: number): Float32Array {
 function int8Decoded(data: Uint8Array, count: number): Float32Array {
   const blocks = Math.ceil(count / INT8_BLOCK);
   const all = new Int8Array(data.buffer, data.byteOffset, data.byteLength);
-  return Float32Array.from({ length: count }, (_, i) => all[blocks + i]! * 2 ** all[Math.floor(i / INT8_BLOCK)]!);
+  return Float32Array.from(
+    { length: count },
+    (_, i) => all[blocks + i]! * 2 ** all[Math.floor(i / INT8_BLOCK)]!,
+  );
 }
 
 const kept = (width: number): number => 4 * Math.ceil(width / 100);
@@ -96,7 +99,11 @@ function codecOf(name: string): Codec {
 }
 
 /** Magic, codec, elements, then every tensor in order of names. Throws where a value is not finite. */
-export function encodeUpdate(codec: string, shapes: Shape[], update: Map<string, Float32Array>): Uint8Array<ArrayBuffer> {
+export function encodeUpdate(
+  codec: string,
+  shapes: Shape[],
+  update: Map<string, Float32Array>,
+): Uint8Array<ArrayBuffer> {
   const chosen = codecOf(codec);
   const header = new DataView(new ArrayBuffer(HEADER));
   header.setUint32(0, 0x50555031);
@@ -109,7 +116,6 @@ export function encodeUpdate(codec: string, shapes: Shape[], update: Map<string,
   });
   return join(new Uint8Array(header.buffer), ...parts);
 }
-
 
 /** Rounded to the nearest finite bf16 number, ties to even; its 16 bits. */
 function bf16(x: number): number {

@@ -33,7 +33,7 @@ export interface Attention {
   heads: number;
 }
 
-const LOG2E = 1.44269502162933349609375; // 0x1.715476p+0
+const LOG2E = 1.4426950216293335; // 0x1.715476p+0, exactly
 const RMS_EPS = Math.fround(1e-5);
 const WORD = 4;
 
@@ -84,7 +84,15 @@ export class Engine {
     return out;
   }
 
-  private gemm(a: Packed, b: Packed, m: number, n: number, k: number, out: number, accumulate: boolean): void {
+  private gemm(
+    a: Packed,
+    b: Packed,
+    m: number,
+    n: number,
+    k: number,
+    out: number,
+    accumulate: boolean,
+  ): void {
     this.kernels.calls.ponw_gemm(a.data, a.scale, b.data, b.scale, m, n, k, out, n, accumulate ? 1 : 0);
   }
 
@@ -117,7 +125,15 @@ export class Engine {
     const left = this.packCols(dy, this.packing(w.outputs, rows));
     const right = this.packCols(x, this.packing(w.inputs, rows));
     this.gemm(left, right, w.outputs, w.inputs, rows, dw, accumulate);
-    this.gemm(this.packRows(dy, this.packing(rows, w.outputs)), w.backward, rows, w.inputs, w.outputs, dx.at, false);
+    this.gemm(
+      this.packRows(dy, this.packing(rows, w.outputs)),
+      w.backward,
+      rows,
+      w.inputs,
+      w.outputs,
+      dx.at,
+      false,
+    );
     return dx;
   }
 
@@ -133,7 +149,16 @@ export class Engine {
     const { rows, cols } = saved.y;
     const dx = into ?? this.matrix(rows, cols);
     const inverse = Math.fround(1 / cols);
-    this.kernels.calls.ponw_rmsnorm_grad(dy.at, saved.y.at, saved.r, rows, cols, inverse, dx.at, into ? 1 : 0);
+    this.kernels.calls.ponw_rmsnorm_grad(
+      dy.at,
+      saved.y.at,
+      saved.r,
+      rows,
+      cols,
+      inverse,
+      dx.at,
+      into ? 1 : 0,
+    );
     return dx;
   }
 
@@ -154,7 +179,9 @@ export class Engine {
 
   /** qkv [B*T, 3d] -> causal attention with a base-2 softmax [B*T, d]. */
   attention(qkv: Matrix, sequences: number, heads: number): [Matrix, Attention] {
-    const d = qkv.cols / 3, length = qkv.rows / sequences, dh = d / heads;
+    const d = qkv.cols / 3,
+      length = qkv.rows / sequences,
+      dh = d / heads;
     const p = this.arena.take(sequences * heads * length * length * WORD);
     const o = this.matrix(qkv.rows, d);
     const work = this.attentionWork(length, dh);
@@ -165,11 +192,22 @@ export class Engine {
 
   attentionGrad(dout: Matrix, saved: Attention): Matrix {
     const { qkv, p, sequences, heads } = saved;
-    const d = qkv.cols / 3, length = qkv.rows / sequences, dh = d / heads;
+    const d = qkv.cols / 3,
+      length = qkv.rows / sequences,
+      dh = d / heads;
     const dqkv = this.matrix(qkv.rows, 3 * d);
     const work = this.attentionWork(length, dh);
     this.kernels.calls.ponw_attention_grad(
-      dout.at, qkv.at, p, sequences, length, heads, dh, rootScale(dh), dqkv.at, work,
+      dout.at,
+      qkv.at,
+      p,
+      sequences,
+      length,
+      heads,
+      dh,
+      rootScale(dh),
+      dqkv.at,
+      work,
     );
     return dqkv;
   }
@@ -190,7 +228,16 @@ export class Engine {
   embedGrad(tokens: number, dx: Matrix, table: Matrix, position: Matrix, accumulate: boolean): void {
     const work = this.scratch("embed", (table.rows + position.rows) * table.cols);
     this.kernels.calls.ponw_embed_grad(
-      tokens, dx.at, dx.rows, position.rows, table.rows, table.cols, work, table.at, position.at, accumulate ? 1 : 0,
+      tokens,
+      dx.at,
+      dx.rows,
+      position.rows,
+      table.rows,
+      table.cols,
+      work,
+      table.at,
+      position.at,
+      accumulate ? 1 : 0,
     );
   }
 

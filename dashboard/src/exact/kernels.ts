@@ -4,29 +4,76 @@ export interface Calls {
   ponw_pack_rows(x: number, ld: number, rows: number, k: number, out: number, scale: number): void;
   ponw_pack_cols(x: number, ld: number, rows: number, cols: number, out: number, scale: number): void;
   ponw_gemm(
-    a: number, sa: number, b: number, sb: number, m: number, n: number, k: number, c: number, ldc: number, accumulate: number,
+    a: number,
+    sa: number,
+    b: number,
+    sb: number,
+    m: number,
+    n: number,
+    k: number,
+    c: number,
+    ldc: number,
+    accumulate: number,
   ): void;
   ponw_rmsnorm(x: number, rows: number, d: number, inverse: number, eps: number, y: number, r: number): void;
   ponw_rmsnorm_grad(
-    dy: number, y: number, r: number, rows: number, d: number, inverse: number, dx: number, add: number,
+    dy: number,
+    y: number,
+    r: number,
+    rows: number,
+    d: number,
+    inverse: number,
+    dx: number,
+    add: number,
   ): void;
   ponw_relu2(h: number, n: number, y: number): void;
   ponw_relu2_grad(dy: number, h: number, n: number, dh: number): void;
   ponw_add(a: number, b: number, n: number, out: number): void;
-  ponw_embed(tokens: number, table: number, position: number, rows: number, length: number, d: number, x: number): void;
+  ponw_embed(
+    tokens: number,
+    table: number,
+    position: number,
+    rows: number,
+    length: number,
+    d: number,
+    x: number,
+  ): void;
   ponw_embed_grad(
-    tokens: number, dx: number, rows: number, length: number, vocab: number, d: number, work: number, table: number,
-    position: number, accumulate: number,
+    tokens: number,
+    dx: number,
+    rows: number,
+    length: number,
+    vocab: number,
+    d: number,
+    work: number,
+    table: number,
+    position: number,
+    accumulate: number,
   ): void;
   ponw_cross_entropy(logits: number, targets: number, rows: number, vocab: number, scale: number): bigint;
   ponw_attention_work(length: number, headWidth: number, threads: number): number;
   ponw_attention(
-    qkv: number, sequences: number, length: number, heads: number, headWidth: number, scale: number, p: number, o: number,
+    qkv: number,
+    sequences: number,
+    length: number,
+    heads: number,
+    headWidth: number,
+    scale: number,
+    p: number,
+    o: number,
     work: number,
   ): void;
   ponw_attention_grad(
-    dout: number, qkv: number, p: number, sequences: number, length: number, heads: number, headWidth: number,
-    scale: number, dqkv: number, work: number,
+    dout: number,
+    qkv: number,
+    p: number,
+    sequences: number,
+    length: number,
+    heads: number,
+    headWidth: number,
+    scale: number,
+    dqkv: number,
+    work: number,
   ): void;
   ponw_adamw(w: number, m: number, v: number, g: number, n: number, constants: number): number;
   ponw_sha256(data: number, size: number, out: number): void;
@@ -43,7 +90,10 @@ const LINE = 64;
 export class Kernels {
   private at: number;
 
-  private constructor(readonly calls: Calls, readonly memory: WebAssembly.Memory) {
+  private constructor(
+    readonly calls: Calls,
+    readonly memory: WebAssembly.Memory,
+  ) {
     this.at = Number(calls.__heap_base.value);
   }
 
@@ -83,7 +133,10 @@ export class Arena {
   private chunk = 0;
   private used = 0;
 
-  constructor(private readonly kernels: Kernels, private readonly chunkBytes = 8 << 20) {}
+  constructor(
+    private readonly kernels: Kernels,
+    private readonly chunkBytes = 8 << 20,
+  ) {}
 
   rewind(): void {
     this.chunk = 0;

@@ -31,7 +31,12 @@ export function pack(engine: Engine, weights: Matrices): PackedWeights {
 }
 
 function layerForward(
-  engine: Engine, packed: PackedWeights, i: number, x: Matrix, sequences: number, heads: number,
+  engine: Engine,
+  packed: PackedWeights,
+  i: number,
+  x: Matrix,
+  sequences: number,
+  heads: number,
 ): [Matrix, Layer] {
   const name = layerName(i);
   const norm1 = engine.rmsnorm(x);
@@ -46,7 +51,13 @@ function layerForward(
 }
 
 function layerBackward(
-  engine: Engine, packed: PackedWeights, i: number, dx: Matrix, s: Layer, grads: Matrices, accumulate: boolean,
+  engine: Engine,
+  packed: PackedWeights,
+  i: number,
+  dx: Matrix,
+  s: Layer,
+  grads: Matrices,
+  accumulate: boolean,
 ): Matrix {
   const name = layerName(i);
   const linear = (dy: Matrix, x: Matrix, part: string): Matrix =>
@@ -81,8 +92,12 @@ export function lossAndGrads(
   const head = of(packed, "head");
   const logits = engine.linear(norm.y, head);
   const total = engine.crossEntropy(logits, batch.targets, scale);
-  let dx = engine.rmsnormGrad(engine.linearGrad(logits, norm.y, head, of(grads, "head").at, accumulate), norm);
-  for (let i = a.layers - 1; i >= 0; i--) dx = layerBackward(engine, packed, i, dx, layers[i]!, grads, accumulate);
+  let dx = engine.rmsnormGrad(
+    engine.linearGrad(logits, norm.y, head, of(grads, "head").at, accumulate),
+    norm,
+  );
+  for (let i = a.layers - 1; i >= 0; i--)
+    dx = layerBackward(engine, packed, i, dx, layers[i]!, grads, accumulate);
   engine.embedGrad(batch.inputs, dx, of(grads, "embed"), of(grads, "position"), accumulate);
   return total;
 }

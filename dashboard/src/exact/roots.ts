@@ -115,7 +115,8 @@ export class Roots {
 
 function describe(name: string, dims: [number, number]): Uint8Array {
   const sizes = new DataView(new ArrayBuffer(8));
-  dims.forEach((size, i) => sizes.setUint32(4 * i, size));
+  sizes.setUint32(0, dims[0]);
+  sizes.setUint32(4, dims[1]);
   const text = new TextEncoder().encode(`${name}\0float32\0`);
   return join(text, Uint8Array.of(dims.length), new Uint8Array(sizes.buffer));
 }
@@ -135,7 +136,9 @@ export function hex(data: Uint8Array): string {
 }
 
 export function unhex(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) =>
+    Number.parseInt(text.slice(2 * i, 2 * i + 2), 16),
+  );
 }
 
 function leadingZeros(first: DataView): number {

@@ -16,8 +16,12 @@ const HEADER_LIMIT = 4 << 20;
 export function readTensors(file: ArrayBuffer, shapes: Shape[]): Map<string, Float32Array> {
   const view = new DataView(file);
   const length = file.byteLength < 8 ? HEADER_LIMIT + 1 : Number(view.getBigUint64(0, true));
-  if (length > HEADER_LIMIT || 8 + length > file.byteLength) throw new Error("The model's file has no readable header.");
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, length))) as Record<string, Entry | undefined>;
+  if (length > HEADER_LIMIT || 8 + length > file.byteLength)
+    throw new Error("The model's file has no readable header.");
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, length))) as Record<
+    string,
+    Entry | undefined
+  >;
   const tensors = new Map<string, Float32Array>();
   for (const shape of shapes) {
     const entry = header[shape.name];

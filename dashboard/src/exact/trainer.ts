@@ -28,7 +28,10 @@ export class Trainer {
   private readonly targets: number;
   private step = 0;
 
-  constructor(private readonly kernels: Kernels, readonly architecture: Architecture) {
+  constructor(
+    private readonly kernels: Kernels,
+    readonly architecture: Architecture,
+  ) {
     const a = architecture;
     this.engine = new Engine(kernels);
     this.roots = new Roots(kernels);
@@ -45,7 +48,11 @@ export class Trainer {
   private room(): Matrices {
     const all: Matrices = new Map();
     for (const shape of this.shapes) {
-      all.set(shape.name, { at: this.kernels.take(elements(shape) * 4), rows: shape.dims[0], cols: shape.dims[1] });
+      all.set(shape.name, {
+        at: this.kernels.take(elements(shape) * 4),
+        rows: shape.dims[0],
+        cols: shape.dims[1],
+      });
     }
     return all;
   }
@@ -59,7 +66,8 @@ export class Trainer {
     for (const { name } of this.shapes) {
       const given = of(weights, name);
       const held = this.floats(of(this.weights, name));
-      if (given.length !== held.length) throw new Error(`${name} has ${given.length} numbers instead of ${held.length}`);
+      if (given.length !== held.length)
+        throw new Error(`${name} has ${given.length} numbers instead of ${held.length}`);
       held.set(given);
       this.floats(of(this.m, name)).fill(0);
       this.floats(of(this.v, name)).fill(0);
@@ -71,7 +79,8 @@ export class Trainer {
   next(tokens: Uint16Array): { loss: number; leaf: StepLeaf } {
     const a = this.architecture;
     const width = a.seq_len + 1;
-    if (tokens.length !== a.batch * width) throw new Error(`a step takes ${a.batch * width} tokens, not ${tokens.length}`);
+    if (tokens.length !== a.batch * width)
+      throw new Error(`a step takes ${a.batch * width} tokens, not ${tokens.length}`);
     this.place(tokens);
     const packed = pack(this.engine, this.weights);
     const scale = Math.fround(1 / (a.batch * a.seq_len));
@@ -95,7 +104,10 @@ export class Trainer {
     const update = new Map<string, Float32Array>();
     for (const { name } of this.shapes) {
       const end = this.floats(of(this.weights, name));
-      update.set(name, of(from, name).map((start, i) => start - end[i]!));
+      update.set(
+        name,
+        of(from, name).map((start, i) => start - end[i]!),
+      );
     }
     return update;
   }

@@ -1,8 +1,8 @@
 /** The worker that computes: exact steps, hashes and encodings, away from what the page draws. */
 
-import wasmUrl from "/exact.wasm?url";
 import { elements, type Shape } from "./architecture";
 import { encodeUpdate, sendWithFeedback } from "./codec";
+import wasmUrl from "./exact.wasm?url";
 import { Kernels } from "./kernels";
 import type { Order, Report, Trained, TrainOrder, WireLeaf } from "./protocol";
 import { hex, join, Roots, unhex } from "./roots";
@@ -42,7 +42,8 @@ class Desk {
     const start = readTensors(order.weights, trainer.shapes);
     const tokens = new Uint16Array(order.tokens);
     const width = order.architecture.batch * (order.architecture.seq_len + 1);
-    if (tokens.length !== order.steps * width) throw new Error("The batch's text has another size than its offer says.");
+    if (tokens.length !== order.steps * width)
+      throw new Error("The batch's text has another size than its offer says.");
     trainer.start(start);
     const leaves: WireLeaf[] = [];
     const losses: number[] = [];
@@ -52,7 +53,11 @@ class Desk {
       const began = performance.now();
       const { loss, leaf } = trainer.next(tokens.subarray(step * width, (step + 1) * width));
       const seconds = (performance.now() - began) / 1000;
-      leaves.push({ state_root: hex(leaf.stateRoot), batch_root: hex(leaf.batchRoot), loss_bits: leaf.lossBits });
+      leaves.push({
+        state_root: hex(leaf.stateRoot),
+        batch_root: hex(leaf.batchRoot),
+        loss_bits: leaf.lossBits,
+      });
       losses.push(loss);
       tell({ kind: "step", step: step + 1, loss, seconds });
       await pause(seconds * (1 / this.share - 1) * 1000);
@@ -83,7 +88,8 @@ class Desk {
   }
 
   private check(data: ArrayBuffer, sha256: string, what: string): void {
-    if (hex(this.roots.digest(new Uint8Array(data))) !== sha256) throw new Error(`The ${what} arrived damaged.`);
+    if (hex(this.roots.digest(new Uint8Array(data))) !== sha256)
+      throw new Error(`The ${what} arrived damaged.`);
   }
 
   private async turn(): Promise<void> {
@@ -96,7 +102,13 @@ class Desk {
     tell({ kind: "checkpoint", step, file }, [file]);
   }
 
-  private finished(order: TrainOrder, trainer: Trainer, start: Tensors, leaves: WireLeaf[], losses: number[]): void {
+  private finished(
+    order: TrainOrder,
+    trainer: Trainer,
+    start: Tensors,
+    leaves: WireLeaf[],
+    losses: number[],
+  ): void {
     const { shapes } = trainer;
     const update = trainer.difference(start);
     const rawSize = rawBytes(shapes, update).length;
@@ -116,7 +128,15 @@ class Desk {
     const frame = zstdFrame(payload).buffer;
     const payloadSha256 = hex(this.roots.digest(payload));
     const done: Trained = {
-      kind: "trained", leaves, losses, frame, payloadSha256, payloadSize: payload.length, rawSize, residualIn, residualOut,
+      kind: "trained",
+      leaves,
+      losses,
+      frame,
+      payloadSha256,
+      payloadSize: payload.length,
+      rawSize,
+      residualIn,
+      residualOut,
     };
     tell(done, [frame]);
   }

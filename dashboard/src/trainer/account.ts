@@ -58,17 +58,27 @@ export class Account {
   }
 
   private async login(): Promise<string> {
-    this.session = await json<Session>("/api/v1/auth/login", { method: "POST", body: { api_key: this.key() } });
+    this.session = await json<Session>("/api/v1/auth/login", {
+      method: "POST",
+      body: { api_key: this.key() },
+    });
     return this.session.token;
   }
 
   private async register(computer: Computer, hardware: Hardware, say: (text: string) => void): Promise<void> {
     const asked = await json<Challenge>("/api/v1/auth/challenge");
-    if (asked.difficulty > WORK_BITS_MAX) throw new Error("The gateway asks for more work to register than a page can do.");
+    if (asked.difficulty > WORK_BITS_MAX)
+      throw new Error("The gateway asks for more work to register than a page can do.");
     say(`Registering: a proof of work of ${asked.difficulty} bits`);
     const nonce = await computer.solve(asked.challenge, this.key(), asked.difficulty);
     // A nonce is a 64-bit number: JSON.stringify would write it as one only up to 2^53, which no page reaches.
-    const body = { api_key: this.key(), username: this.name, hardware, ticket: asked.ticket, nonce: Number(nonce) };
+    const body = {
+      api_key: this.key(),
+      username: this.name,
+      hardware,
+      ticket: asked.ticket,
+      nonce: Number(nonce),
+    };
     const made = await json<{ username: string }>("/api/v1/auth/register", { method: "POST", body });
     this.name = made.username;
     say(`Registered as ${made.username}`);
@@ -78,7 +88,10 @@ export class Account {
     const held = localStorage.getItem(KEY);
     if (held) return held;
     const random = crypto.getRandomValues(new Uint8Array(32));
-    const text = btoa(String.fromCharCode(...random)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+    const text = btoa(String.fromCharCode(...random))
+      .replaceAll("+", "-")
+      .replaceAll("/", "_")
+      .replace(/=+$/, "");
     localStorage.setItem(KEY, `pv1_${text}`);
     return `pv1_${text}`;
   }
@@ -90,7 +103,11 @@ export function workerStats(token: string): Promise<WorkerStats> {
 }
 
 /** The bytes of an answer, with how many are there as they come. Throws ApiError. */
-export async function bytes(path: string, token: string, heard: (done: number, size: number) => void): Promise<ArrayBuffer> {
+export async function bytes(
+  path: string,
+  token: string,
+  heard: (done: number, size: number) => void,
+): Promise<ArrayBuffer> {
   const answer = await call(path, { token, accept: "*/*" });
   const size = Number(answer.headers.get("content-length") ?? 0);
   const pieces: Uint8Array[] = [];

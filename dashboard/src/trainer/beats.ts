@@ -39,8 +39,13 @@ export class Beats {
     const { batch } = state;
     this.socket.send(
       JSON.stringify({
-        type: "beat", state: state.phase, batch_id: batch?.batch_id ?? null, step: batch?.step ?? 0, steps: batch?.steps ?? 0,
-        loss: batch?.loss ?? null, tokens_per_s: batch?.tokens_per_s ?? 0,
+        type: "beat",
+        state: state.phase,
+        batch_id: batch?.batch_id ?? null,
+        step: batch?.step ?? 0,
+        steps: batch?.steps ?? 0,
+        loss: batch?.loss ?? null,
+        tokens_per_s: batch?.tokens_per_s ?? 0,
       }),
     );
   }

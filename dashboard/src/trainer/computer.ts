@@ -18,7 +18,8 @@ export class Computer {
     this.worker = new Worker(new URL("../exact/worker.ts", import.meta.url), { type: "module" });
     this.started = this.answer();
     this.worker.onmessage = (message: MessageEvent<Report>) => this.take(message.data);
-    this.worker.onerror = (event) => this.fail(new Error(event.message || "The worker of this page did not start."));
+    this.worker.onerror = (event) =>
+      this.fail(new Error(event.message || "The worker of this page did not start."));
   }
 
   /** Rejects where this browser cannot run the kernels. */

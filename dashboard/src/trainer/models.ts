@@ -3,7 +3,10 @@ import type { Model } from "../api/types";
 const CACHE = "ponw-models";
 
 /** A version's file, fetched once; a browser without a cache (a page without https) fetches it again after a reload. */
-export async function cachedModel(model: Model, fetched: (path: string) => Promise<ArrayBuffer>): Promise<ArrayBuffer> {
+export async function cachedModel(
+  model: Model,
+  fetched: (path: string) => Promise<ArrayBuffer>,
+): Promise<ArrayBuffer> {
   if (!("caches" in window)) return fetched(model.url);
   const cache = await caches.open(CACHE);
   const name = `/${model.sha256}`;

@@ -45,10 +45,32 @@ export class PageTrainer implements Trainer {
 
   constructor() {
     this.state = {
-      phase: "idle", wish: "finish", reason: "Not started.", gateway: location.origin, connected: true, worker_id: null,
-      username: this.account.name, model: null, batch: null, transfer: null,
-      session: { batches: 0, tokens: 0, rejected: 0, bytes_up: 0, bytes_raw: 0, bytes_down: 0, started_at: 0 },
-      worker: null, network: null, hardware: this.hardware(0), machine_notes: NOTES, limits: keptLimits(), log: [], at: now(),
+      phase: "idle",
+      wish: "finish",
+      reason: "Not started.",
+      gateway: location.origin,
+      connected: true,
+      worker_id: null,
+      username: this.account.known ? this.account.name : null,
+      model: null,
+      batch: null,
+      transfer: null,
+      session: {
+        batches: 0,
+        tokens: 0,
+        rejected: 0,
+        bytes_up: 0,
+        bytes_raw: 0,
+        bytes_down: 0,
+        started_at: 0,
+      },
+      worker: null,
+      network: null,
+      hardware: this.hardware(0),
+      machine_notes: NOTES,
+      limits: keptLimits(),
+      log: [],
+      at: now(),
     };
   }
 
@@ -63,7 +85,6 @@ export class PageTrainer implements Trainer {
   /** What others see on the leaderboard; good before the first start. */
   called(name: string): void {
     this.account.name = name;
-    this.tell({ username: name });
   }
 
   async start(): Promise<void> {
@@ -97,17 +118,32 @@ export class PageTrainer implements Trainer {
   private async run(): Promise<void> {
     this.tell({ session: { ...this.state.session, started_at: now() } });
     try {
-      this.computer ??= new Computer();
-      await this.computer.ready();
-      this.computer.share(this.state.limits.cpu_share);
+      await this.machine().ready();
+      this.machine().share(this.state.limits.cpu_share);
       while (this.state.wish !== "finish" && !this.enough()) await this.once();
-      this.tell({ phase: "idle", wish: "finish", batch: null, reason: this.enough() ? "The batches you allowed are done." : "Stopped." });
+      this.tell({
+        phase: "idle",
+        wish: "finish",
+        batch: null,
+        reason: this.enough() ? "The batches you allowed are done." : "Stopped.",
+      });
     } catch (error) {
       if (!(error instanceof Stopped)) this.log(asApiError(error).message, "error");
-      this.tell({ phase: "idle", wish: "finish", batch: null, transfer: null, reason: asApiError(error).message });
+      this.tell({
+        phase: "idle",
+        wish: "finish",
+        batch: null,
+        transfer: null,
+        reason: asApiError(error).message,
+      });
     } finally {
       this.beats.end();
     }
+  }
+
+  private machine(): Computer {
+    this.computer ??= new Computer();
+    return this.computer;
   }
 
   private enough(): boolean {
@@ -127,7 +163,11 @@ export class PageTrainer implements Trainer {
   }
 
   private async allowed(): Promise<void> {
-    for (let why = await obstacle(this.state.limits, this.state.wish); why; why = await obstacle(this.state.limits, this.state.wish)) {
+    for (
+      let why = await obstacle(this.state.limits, this.state.wish);
+      why;
+      why = await obstacle(this.state.limits, this.state.wish)
+    ) {
       this.tell({ phase: "paused", reason: why });
       await Promise.race([whenAllowed(), this.woken()]);
       if (this.state.wish === "finish") throw new Stopped("Stopped.");
@@ -139,12 +179,18 @@ export class PageTrainer implements Trainer {
     if (error.status === 401) this.account.forget();
     const idle = WITHOUT_WORK.includes(error.status);
     if (!idle && this.state.reason !== error.message) this.log(`${error.message} ${error.hint}`, "warning");
-    this.tell({ phase: "idle", batch: null, transfer: null, connected: error.status !== 0, reason: `${error.message} ${error.hint}`.trim() });
+    this.tell({
+      phase: "idle",
+      batch: null,
+      transfer: null,
+      connected: error.status !== 0,
+      reason: `${error.message} ${error.hint}`.trim(),
+    });
     await Promise.race([sleep(error.retryAfter ?? RETRY_S), this.woken()]);
   }
 
   private async batch(): Promise<void> {
-    const computer = this.computer!;
+    const computer = this.machine();
     const token = await this.token();
     const ask = { hardware: this.state.hardware, samples: this.state.limits.max_samples };
     const offer = await json<Offer>("/api/v1/batch/request", { method: "POST", body: ask, token });
@@ -157,8 +203,15 @@ export class PageTrainer implements Trainer {
     this.tell({ phase: "training", reason: "", batch: progress(offer) });
     this.log(`Batch of ${offer.num_samples} samples from ${offer.model_version}`);
     const order = {
-      kind: "train" as const, architecture: model.architecture as Architecture, weights, sha256: model.sha256, tokens,
-      tokensSha256: offer.data_sha256, steps: offer.steps, codec: offer.codec, carried: offer.residual === "carried",
+      kind: "train" as const,
+      architecture: model.architecture as Architecture,
+      weights,
+      sha256: model.sha256,
+      tokens,
+      tokensSha256: offer.data_sha256,
+      steps: offer.steps,
+      codec: offer.codec,
+      carried: offer.residual === "carried",
       checkpoints: offer.checkpoints,
     };
     const sent: Promise<void>[] = [];
@@ -181,7 +234,13 @@ export class PageTrainer implements Trainer {
     if (current.version === offer.model_version) return current;
     const kept = await json<Model[]>("/api/v1/model/versions", { token });
     const found = kept.find((model) => model.version === offer.model_version);
-    if (!found) throw new ApiError(`The gateway no longer has ${offer.model_version}.`, "Asking for another batch.", 404, "version");
+    if (!found)
+      throw new ApiError(
+        `The gateway no longer has ${offer.model_version}.`,
+        "Asking for another batch.",
+        404,
+        "version",
+      );
     return found;
   }
 
@@ -199,24 +258,34 @@ export class PageTrainer implements Trainer {
     const { session } = this.state;
     const bad = receipt.state === "rejected";
     this.tell({
-      batch: null, transfer: null, phase: "idle",
+      batch: null,
+      transfer: null,
+      phase: "idle",
       session: {
-        ...session, batches: session.batches + (bad ? 0 : 1), rejected: session.rejected + (bad ? 1 : 0),
-        tokens: session.tokens + (bad ? 0 : offer.steps * per), bytes_up: session.bytes_up + up, bytes_raw: session.bytes_raw + raw,
+        ...session,
+        batches: session.batches + (bad ? 0 : 1),
+        rejected: session.rejected + (bad ? 1 : 0),
+        tokens: session.tokens + (bad ? 0 : offer.steps * per),
+        bytes_up: session.bytes_up + up,
+        bytes_raw: session.bytes_raw + raw,
       },
     });
     this.log(bad ? `Not counted: ${receipt.reason}` : "Contribution recorded", bad ? "warning" : "good");
   }
 
   private async fetched(path: string, name: string, token: string): Promise<ArrayBuffer> {
-    const heard = (done: number, size: number): void => this.tell({ transfer: { name, direction: "down", done, size } });
+    const heard = (done: number, size: number): void =>
+      this.tell({ transfer: { name, direction: "down", done, size } });
     const data = await bytes(path, token, heard);
-    this.tell({ transfer: null, session: { ...this.state.session, bytes_down: this.state.session.bytes_down + data.byteLength } });
+    this.tell({
+      transfer: null,
+      session: { ...this.state.session, bytes_down: this.state.session.bytes_down + data.byteLength },
+    });
     return data;
   }
 
   private async token(): Promise<string> {
-    const token = await this.account.token(this.computer!, this.state.hardware, (text) => this.log(text));
+    const token = await this.account.token(this.machine(), this.state.hardware, (text) => this.log(text));
     this.tell({ worker_id: this.account.workerId, username: this.account.name, connected: true });
     await this.beats.begin(token);
     return token;
@@ -241,7 +310,13 @@ export class PageTrainer implements Trainer {
 
   private hardware(speed: number): Hardware {
     return {
-      cpu: "browser", threads: 1, gpu: "", vram_gb: 0, memory_gb: 0, batch_size: null, tokens_per_s: speed,
+      cpu: "browser",
+      threads: 1,
+      gpu: "",
+      vram_gb: 0,
+      memory_gb: 0,
+      batch_size: null,
+      tokens_per_s: speed,
       kernel: this.computer?.kernel ?? "",
     };
   }
@@ -264,8 +339,16 @@ export class PageTrainer implements Trainer {
 
 function progress(offer: Offer): NonNullable<PanelState["batch"]> {
   return {
-    batch_id: offer.batch_id, model_version: offer.model_version, samples: offer.num_samples, step: 0, steps: offer.steps,
-    tokens: 0, loss: null, tokens_per_s: 0, seconds_left: null, expires_at: offer.expires_at,
+    batch_id: offer.batch_id,
+    model_version: offer.model_version,
+    samples: offer.num_samples,
+    step: 0,
+    steps: offer.steps,
+    tokens: 0,
+    loss: null,
+    tokens_per_s: 0,
+    seconds_left: null,
+    expires_at: offer.expires_at,
   };
 }
 

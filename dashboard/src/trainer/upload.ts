@@ -42,11 +42,26 @@ export async function upload(data: Blob, token: string): Promise<Receipt> {
 
 export async function reveal(updateId: string, file: ArrayBuffer, token: string): Promise<Receipt> {
   const type = "application/zstd";
-  const answer = await call(`/api/v1/gradients/${updateId}/residual`, { method: "PUT", token, data: new Blob([file]), type });
+  const answer = await call(`/api/v1/gradients/${updateId}/residual`, {
+    method: "PUT",
+    token,
+    data: new Blob([file]),
+    type,
+  });
   return (await answer.json()) as Receipt;
 }
 
-export async function putCheckpoint(batchId: string, step: number, file: ArrayBuffer, token: string): Promise<void> {
+export async function putCheckpoint(
+  batchId: string,
+  step: number,
+  file: ArrayBuffer,
+  token: string,
+): Promise<void> {
   const type = "application/octet-stream";
-  await call(`/api/v1/batch/${batchId}/checkpoint/${step}`, { method: "PUT", token, data: new Blob([file]), type });
+  await call(`/api/v1/batch/${batchId}/checkpoint/${step}`, {
+    method: "PUT",
+    token,
+    data: new Blob([file]),
+    type,
+  });
 }
