@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles dashboard e2e-browser bench-aggregate bench-byzantine
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -46,6 +46,14 @@ test-interop: $(STAMPS)/package $(STAMPS)/interop ## identify and gossip with js
 
 test-oracles: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against ByzFL's and Flower's
 	$(BIN)/python -m pytest -q -s tests/aggregation -m oracles
+
+dashboard: $(STAMPS)/package $(STAMPS)/dashboard ## build the pages anew into the package
+	$(BIN)/python tools/dashboard.py
+
+e2e-browser: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/dashboard ## the pages in a real Chromium: a person joins, trains, looks on, pays; accessibility
+	@command -v "$${CHROMIUM:-chromium}" chromium chromium-browser google-chrome >/dev/null \
+	  || { echo "Chromium is needed: apt-get install chromium, or set CHROMIUM=/path/to/it"; exit 1; }
+	$(BIN)/python -m pytest -q tests/browser -m browser
 
 bench-aggregate: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against ByzFL's; writes bench/results/aggregate.json
 	$(BIN)/python bench/aggregate.py
@@ -87,7 +95,7 @@ prove: $(STAMPS)/audit $(STAMPS)/npm ## halmos: bonds, slashes and splits conser
 	$(HALMOS) --match-contract '(Staking|Registry|Games)Symbolic'
 	$(HALMOS) --match-contract '(Split|Slash)Symbolic' --solver-command '$(STAMPS)/audit/bin/python tools/cvc5_solver.py'
 
-lint: $(STAMPS)/package $(STAMPS)/contracts ## every linter, and what is generated is up to date
+lint: $(STAMPS)/package $(STAMPS)/contracts $(STAMPS)/dashboard ## every linter, and what is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -95,12 +103,14 @@ lint: $(STAMPS)/package $(STAMPS)/contracts ## every linter, and what is generat
 	FOUNDRY_OUT=$(STAMPS)/lint/out FOUNDRY_CACHE_PATH=$(STAMPS)/lint/cache forge lint  # it overwrites artefacts
 	$(BIN)/python tools/export_artifacts.py --check
 	$(BIN)/python tools/protos.py --check
+	npm run --silent --prefix dashboard check
+	$(BIN)/python tools/dashboard.py --check
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python tools/lock.py
 
 clean: ## remove everything that was built or installed
-	rm -rf .venv node_modules tests/interop/node_modules $(STAMPS) contracts/out contracts/cache build .demo
+	rm -rf .venv node_modules tests/interop/node_modules dashboard/node_modules $(STAMPS) contracts/out contracts/cache build .demo
 	find consensus -name '*.so' -delete
 
 $(STAMPS)/python: requirements.lock
@@ -139,6 +149,11 @@ $(STAMPS)/npm: package.json package-lock.json
 # js-libp2p: only the test of interoperability needs it, so it stands apart from the contracts' toolchain.
 $(STAMPS)/interop: tests/interop/package.json tests/interop/package-lock.json
 	npm ci --prefix tests/interop --ignore-scripts --no-audit --no-fund --loglevel=error
+	@mkdir -p $(STAMPS) && touch $@
+
+# The pages' own tools stand apart too: Vite, TypeScript, Biome, axe.
+$(STAMPS)/dashboard: dashboard/package.json dashboard/package-lock.json
+	npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/contracts: $(STAMPS)/npm foundry.toml $(SOLIDITY)

@@ -12,7 +12,7 @@ from node.cli.context import PasswordOption
 from node.cli.session import settings_of
 
 app = typer.Typer(rich_markup_mode=None)
-DEFAULT_PORT = 9460
+DEFAULT_PORT = 9470
 
 
 @app.command()

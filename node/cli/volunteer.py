@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from node.cli.context import Format, FormatOption, print_json, print_table
-from node.cli.session import settings_of
+from node import config, logs
+from node.cli.context import Format, FormatOption, print_json, print_table, state_of
 
 if TYPE_CHECKING:
     from node.volunteer.api import Gateway
@@ -30,9 +31,7 @@ class _WithDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
-    cls=_WithDefault, help="Contribute to a gateway's model.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(cls=_WithDefault, no_args_is_help=True, rich_markup_mode=None)
 Where = Annotated[str | None, typer.Argument(metavar="[URL]", help="the gateway; else the one volunteered for last")]
 
 
@@ -91,7 +90,7 @@ def run(
     from node.volunteer.panel import address  # noqa: PLC0415
     from node.volunteer.start import volunteer as go  # noqa: PLC0415
 
-    home = settings_of(ctx).home
+    home = _home(ctx)
     chosen = settings.load(
         home,
         username=username,
@@ -182,10 +181,18 @@ def leaderboard(ctx: typer.Context, url: Where = None, output: FormatOption = Fo
     print_table(table)
 
 
+def _home(ctx: typer.Context) -> Path:
+    # Not through node.cli.session, which imports the chain's client: a volunteer needs none.
+    state = state_of(ctx)
+    settings = config.load(state.home, rpc_url=state.rpc_url)
+    logs.configure("debug" if state.debug else "warning", settings.log_json)
+    return settings.home
+
+
 def _place(ctx: typer.Context, url: str | None) -> VolunteerHome:
     from node.volunteer.home import VolunteerHome, normal_url, which_gateway  # noqa: PLC0415
 
-    home = settings_of(ctx).home
+    home = _home(ctx)
     return VolunteerHome.of(home, normal_url(url) if url else which_gateway(home))
 
 

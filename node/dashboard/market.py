@@ -47,24 +47,27 @@ class Market:
 
     def describe(self) -> Inference:
         """The page's figures; `why_not` where nobody can be asked."""
+        wallet = None
         try:
-            server, escrow = self.server(), self.escrow()
-            listing = server.listing
-            return Inference(
-                server=server.uri,
-                account=server.address or "",
-                price_wei=listing.price.price,
-                busy=listing.price.busy,
-                slots=listing.price.slots,
-                tier=listing.price.tier,
-                vocabulary=listing.served.vocabulary,
-                model_root=listing.served.model_root,
-                chain_id=escrow.domain.chain_id,
-                escrow=escrow.address,
-                wallet=self._wallet(escrow),
-            )
+            escrow = self.escrow()
+            wallet = self._wallet(escrow)
+            server = self.server()
         except PonwError as error:
-            return Inference(why_not=f"{error.message} {error.hint}".strip())
+            return Inference(wallet=wallet, why_not=f"{error.message} {error.hint}".strip())
+        listing = server.listing
+        return Inference(
+            server=server.uri,
+            account=server.address or "",
+            price_wei=listing.price.price,
+            busy=listing.price.busy,
+            slots=listing.price.slots,
+            tier=listing.price.tier,
+            vocabulary=listing.served.vocabulary,
+            model_root=listing.served.model_root,
+            chain_id=escrow.domain.chain_id,
+            escrow=escrow.address,
+            wallet=wallet,
+        )
 
     def _choose(self) -> Server:
         return named(self._uri) if self._uri else cheapest(*self.chain.connected())

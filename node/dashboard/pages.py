@@ -7,10 +7,12 @@ import mimetypes
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 
 STATIC = Path(__file__).parent / "static"
 INDEX = "index.html"
+PAGES = ("", INDEX, "volunteer", "leaderboard", "network", "training", "claims", "vocabulary", "inference")
+"""Paths that give the index: the pages' own names (dashboard/src/router.ts)."""
 FEATURES = ("node", "gateway", "panel", "inference")
 """What a page may find behind it: a node's home, a gateway, a volunteer on this machine, servers that answer."""
 POLICY = "; ".join((
@@ -37,9 +39,9 @@ FOREVER = "public, max-age=31536000, immutable"
 
 
 def pages_router(features: dict[str, bool], prefix: str = "") -> APIRouter:
-    """Routes of the pages below `prefix`: files of the package, `dashboard.json`, and the index for every other path.
+    """Routes of the pages below `prefix`: files of the package, `dashboard.json`, and the index under each page's name.
 
-    Include it last: it answers every GET that nothing else does. `features`: names out of FEATURES that are there.
+    Include it last: its pattern fits every path. `features`: names out of FEATURES that are there.
     """
     unknown = set(features) - set(FEATURES)
     if unknown:
@@ -51,24 +53,24 @@ def pages_router(features: dict[str, bool], prefix: str = "") -> APIRouter:
         return Response(described, media_type="application/json", headers={**HEADERS, "cache-control": "no-store"})
 
     def page(path: str = "") -> Response:
-        return page_response(path)
+        found = page_response(path)
+        if found is None:
+            raise HTTPException(404, "no such page")
+        return found
 
     router.add_api_route(f"{prefix}/dashboard.json", describe, methods=["GET"], include_in_schema=False)
     router.add_api_route(f"{prefix}/{{path:path}}", page, methods=["GET", "HEAD"], include_in_schema=False)
     return router
 
 
-def page_response(path: str) -> Response:
-    """One file of the pages, or the index where there is none of that name."""
-    found = files().get(path)
+def page_response(path: str) -> Response | None:
+    """One file of the pages; the index under every page's name; None for anything else."""
+    name = INDEX if path in PAGES else path
+    found = files().get(name)
     if found is None:
-        # A missing asset is no page: an old page that asks for it must see that it is gone.
-        if path.startswith("assets/"):
-            return Response("no such file", 404, headers=HEADERS)
-        found = files().get(INDEX, b"The pages are not built: `make dashboard` does it.")
-        path = INDEX
-    kept = FOREVER if path.startswith("assets/") else "no-cache"
-    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        return None
+    kept = FOREVER if name.startswith("assets/") else "no-cache"
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Response(found, media_type=kind, headers={**HEADERS, "cache-control": kept})
 
 

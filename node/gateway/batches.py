@@ -10,7 +10,7 @@ from node.gateway.blobs import BlobStore
 from node.gateway.ports import NewBatch
 from node.gateway.problems import Code, ProblemError
 from node.gateway.sizing import Sizing
-from node.gateway.storage.store import Storage, new_id
+from node.gateway.storage.store import new_id
 from node.gateway.storage.tables import Batch, BatchState, Lease, LeaseState, ModelVersion, Update, UpdateState
 from node.gateway.text import batch_randomness, batch_text
 
@@ -21,8 +21,8 @@ TEXT = "batches"
 class BatchMaker:
     """Batches with their text in the blob store."""
 
-    def __init__(self, storage: Storage, blobs: BlobStore, dataset: Dataset, sizing: Sizing, account: bytes) -> None:
-        self._storage, self._blobs, self._dataset = storage, blobs, dataset
+    def __init__(self, blobs: BlobStore, dataset: Dataset, sizing: Sizing, account: bytes) -> None:
+        self._blobs, self._dataset = blobs, dataset
         self.sizing, self._account = sizing, account
         self._name = f"ponw-{dataset.root.hex()[:16]}"
 

@@ -170,7 +170,8 @@ class BatchQueue:
         end(session, batch, BatchState.FAILED, self._storage.now(session))
 
     def sweep(self) -> int:
-        """End the leases whose time is over; how many."""
+        """End the leases whose time is over; how many. Uploads that waited for a replica for too long wait no more."""
+        self._stop_waiting()
         ended = 0
         while True:
             with self._storage.write() as session:
@@ -213,6 +214,18 @@ class BatchQueue:
                 .where(Batch.version == version.number, Batch.state == BatchState.PENDING, Batch.samples == size)
             )
             return max(0, self._settings.prepared - int(session.exec(asked).one()))
+
+    def _stop_waiting(self) -> None:
+        """No replica came: the batch asks for no more of them, and the gateway computes it again."""
+        with self._storage.write() as session:
+            before = self._storage.now(session) - self._settings.replica_seconds * MICROSECONDS
+            late = select(Update.id).where(
+                Update.batch_id == Batch.id, Update.state == UpdateState.HELD, Update.uploaded_at < before
+            )
+            asked = select(Batch).where(Batch.state == BatchState.PENDING, late.exists()).limit(SWEPT)
+            for batch in session.exec(asked.with_for_update(skip_locked=True)):
+                batch.replicas, batch.state = turns(session, batch), BatchState.ASSIGNED.value
+                session.add(batch)
 
     def _due(self, session: Session) -> list[Lease]:
         now = self._storage.now(session)

@@ -59,11 +59,26 @@ class GatewaySettings(BaseSettings):
         8, description="versions that a batch may be behind the active one before it fails"
     )
     replicas: Annotated[int, Field(ge=1, le=16)] = Field(2, description="equal results asked of volunteers not trusted")
+    replica_seconds: Seconds = Field(300, description="wait for a replica until the gateway computes a batch again")
     trusted_reputation: Bps = Field(6_000, description="reputation from which one result is enough")
     codec: CodecName = Field("topk", description="encoding of updates that do not become a claim")
 
     aggregate_seconds: Seconds = Field(60, description="longest wait of an accepted update for the next version")
     aggregate_updates: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="updates that make one at once")
+
+    rule: Literal["mean", "trimmed_mean", "median", "krum", "multi_krum", "nnm_trimmed_mean"] = Field(
+        "mean", description="what joins updates; all but mean need whole updates (int8) to join anything"
+    )
+    attackers: Annotated[int, Field(ge=0, le=1_000)] = Field(0, description="attackers that Krum and mixing withstand")
+    server: Literal["fedavg", "fedadam"] = Field("fedavg", description="how joined updates move the weights")
+    server_rate: Annotated[float, Field(gt=0, le=10)] = Field(1.0, description="FedAvg: share of the joined update")
+    server_eta: Annotated[float, Field(gt=0, le=1)] = Field(0.003, description="FedAdam: its rate")
+    rollback_rise: Annotated[float, Field(gt=0, le=100)] = Field(
+        0.1, description="nats by which a version's held-out loss may rise before it is rolled back at once"
+    )
+    recompute_new: Bps = Field(2_500, description="share of results trained again, of volunteers without reputation")
+    recompute_trusted: Bps = Field(300, description="the same of volunteers with full reputation")
+    residual_seconds: Seconds = Field(600, description="how long a volunteer may take to show an audit its residual")
 
     pow_difficulty: Annotated[int, Field(ge=0, le=40)] = Field(18, description="zero bits that a registration costs")
     ticket_seconds: Seconds = Field(600, description="how long a challenge can be used")

@@ -18,6 +18,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from node.gateway.problems import Code
 from node.gateway.schemas import (
     BatchOffer,
     BatchRequest,
@@ -138,6 +139,7 @@ class Gateway:
 
     def retrying(self, call: Callable[[], Any]) -> Any:
         """Run `call` until it answers, honouring Retry-After."""
+        attempts = 0
         for attempt in Retrying(
             retry=retry_if_exception(lambda e: isinstance(e, GatewayDownError) and not isinstance(e, NoWorkError)),
             stop=stop_never if self._attempts is None else stop_after_attempt(self._attempts),
@@ -147,8 +149,9 @@ class Gateway:
             reraise=True,
         ):
             with attempt:
+                attempts += 1
                 result = self._renewing(call)
-        self._board.update(connected=True)
+        self._board.update(connected=True, **({"reason": ""} if attempts > 1 else {}))
         return result
 
     @contextmanager
@@ -207,16 +210,16 @@ class Gateway:
         problem = _problem(response)
         words = (problem.detail or problem.title) if problem else f"it answered {status}"
         code = problem.code if problem else ""
-        if code == "no-work":
-            raise NoWorkError(words, "It is asked again later.", retry_after=after)
-        if status in _AGAIN:
-            raise GatewayDownError(f"{self.url}: {words}", "It is tried again.", retry_after=after)
+        if code == Code.NO_WORK:
+            raise NoWorkError(words, "It is asked again later.", retry_after=after, answered=True)
+        if status in _AGAIN or (code == Code.QUARANTINED and after is not None):
+            raise GatewayDownError(words, "It is tried again.", retry_after=after, answered=True)
         raise RefusedError(f"The gateway refuses: {words}", "", status=status, code=code)
 
     def _note(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self._board.update(connected=False)
         if isinstance(error, GatewayDownError):
+            self._board.update(connected=error.answered, reason=error.message)
             self._board.log(error.message, "warning")
 
 

@@ -25,8 +25,6 @@ from node.volunteer.panel_schemas import Transfer
 from node.volunteer.residuals import Residuals
 
 _STATE_NAME: Final = re.compile(r"round-0000000000-step-(\d{10})\.safetensors")
-_DECISION_POLLS: Final = 20
-_DECISION_SECONDS: Final = 3.0
 
 
 class Delivery:
@@ -64,30 +62,22 @@ class Delivery:
         return receipt
 
     def settle(self) -> None:
-        """Learn what became of the last upload with a residual, before another goes on from it. A gateway that cannot
-        say within a minute leaves the chain to begin anew: from zero is always right.
+        """Learn what became of the last upload with a residual, before another goes on from it.
 
         Raises what `Gateway` does; DiskError.
         """
         pending = self._residuals.chain().pending
         if pending is None:
             return
-        for _ in range(_DECISION_POLLS):
-            try:
-                receipt = self._gateway.receipt(pending.update_id)
-            except RefusedError:
-                break
-            if self._decided(receipt):
-                return
-            self._control.sleep(_DECISION_SECONDS)
-        self._board.log("The gateway has not decided about the last upload: error feedback begins anew", "warning")
-        self._residuals.restart()
+        try:
+            self._decided(self._gateway.receipt(pending.update_id))
+        except RefusedError:
+            self._board.log("The gateway does not know the last upload: error feedback begins anew", "warning")
+            self._residuals.restart()
 
-    def _decided(self, receipt: Receipt) -> bool:
-        if receipt.state == "held":
-            return False
-        self._residuals.settle(receipt.update_id, receipt.state != "rejected")
-        return True
+    def _decided(self, receipt: Receipt) -> None:
+        if receipt.state != "held":
+            self._residuals.settle(receipt.update_id, receipt.state != "rejected")
 
     def _bring_states(self, record: JobRecord) -> None:
         if not self._folder.states.is_dir():

@@ -49,7 +49,7 @@ def network(now: PanelState) -> str:
 def model(now: PanelState) -> str:
     """The version that is trained."""
     if now.model is None:
-        return "-" if now.network is None else now.network.version
+        return (now.network.version if now.network else None) or "-"
     return f"{now.model.architecture.name}, {_short(now.model.num_parameters)} parameters ({now.model.version})"
 
 

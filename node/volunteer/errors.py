@@ -16,11 +16,14 @@ class VolunteerError(PonwError):
 
 
 class GatewayDownError(VolunteerError):
-    """No answer, or one that asks to come again; `retry_after` in seconds where the gateway named it."""
+    """No answer, or one that asks to come again; `retry_after` in seconds where the gateway named it. `answered`:
+    whether it was an answer."""
 
-    def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, retry_after: float | None = None, answered: bool = False
+    ) -> None:
         super().__init__(message, hint)
-        self.retry_after = retry_after
+        self.retry_after, self.answered = retry_after, answered
 
 
 class RefusedError(VolunteerError):

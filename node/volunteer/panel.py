@@ -9,15 +9,15 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.middleware.base import RequestResponseEndpoint
 
 from node.artefacts.serving import serve_in_thread
+from node.dashboard.pages import pages_router
 from node.errors import ConfigError, PonwError
 from node.gateway.schemas import Problem
 from node.volunteer.api import PREFIX, Gateway
@@ -28,7 +28,6 @@ from node.volunteer.limits_desk import LimitsDesk
 from node.volunteer.panel_schemas import Limits, PanelState
 
 LOCAL: Final = "/local/v1"
-STATIC: Final = Path(__file__).parent.parent / "dashboard" / "static"
 _PASSED_ON: Final = frozenset({"/stats/global", "/leaderboard", "/model/current", "/model/versions"})
 _BODY_LIMIT: Final = 1 << 14
 _TICK_S: Final = 0.25
@@ -49,7 +48,6 @@ class Panel:
     board: Board
     desk: LimitsDesk
     gateway: Gateway
-    static: Path = STATIC
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     ended: bool = False
 
@@ -96,7 +94,7 @@ def create_app(panel: Panel) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.include_router(_control(panel), prefix=LOCAL)
     app.include_router(_passing_on(panel), prefix=PREFIX)
-    app.include_router(_files(panel))
+    app.include_router(pages_router({"panel": True}))
     return app
 
 
@@ -159,23 +157,6 @@ def _passing_on(panel: Panel) -> APIRouter:
         query = f"?{request.url.query}" if request.url.query else ""
         body = panel.gateway.raw("GET", f"{PREFIX}/{path}{query}", auth=False)
         return Response(body, media_type="application/json")
-
-    return router
-
-
-def _files(panel: Panel) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/{path:path}")
-    def file(path: str) -> Response:
-        root = panel.static.resolve()
-        wanted = (root / path).resolve()
-        found = wanted if wanted.is_file() and wanted.is_relative_to(root) else root / "index.html"
-        if not found.is_file():
-            raise RefusedError(
-                "The dashboard's pages are not in this installation.", "The terminal shows the same.", status=404
-            )
-        return FileResponse(found)
 
     return router
 

@@ -21,7 +21,7 @@ _CHAIN = "chain.json"
 
 
 class Link(BaseModel):
-    """An upload whose fate is not known yet."""
+    """The last upload, while it is not decided."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,11 +31,11 @@ class Link(BaseModel):
 
 
 class Chain(BaseModel):
-    """`accepted`: the residual after the last upload that counted (None: nothing left out yet)."""
+    """`head`: the residual after the last upload that was not refused (None: nothing left out yet)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    accepted: Hash | None = None
+    head: Hash | None = None
     pending: Link | None = None
 
 
@@ -58,7 +58,7 @@ class Residuals:
 
     def current(self, shapes: Shapes) -> tuple[dict[str, Tensor], str]:
         """(residual, its hash) that the next upload goes on from; zeros where there is none of these shapes."""
-        digest = self.chain().accepted
+        digest = self.chain().head
         if digest is not None:
             try:
                 found = load_tensors(self.path(digest), shapes).tensors
@@ -78,17 +78,18 @@ class Residuals:
         return digest
 
     def sent(self, update_id: str, before: str, after: str) -> None:
-        """Note that the gateway has an upload. Raises DiskError."""
-        self._write(self.chain().model_copy(update={"pending": Link(update_id=update_id, before=before, after=after)}))
+        """The gateway has an upload: the next one goes on from its residual. Raises DiskError."""
+        self._write(Chain(head=after, pending=Link(update_id=update_id, before=before, after=after)))
+        self._sweep({before, after})
 
     def settle(self, update_id: str, counted: bool) -> None:
-        """The gateway decided: the chain goes on from the upload's residual, or from the one before it."""
+        """The gateway decided about the last upload; if it was refused, the chain goes back to the one before it."""
         chain = self.chain()
         if chain.pending is None or chain.pending.update_id != update_id:
             return
-        accepted = chain.pending.after if counted else chain.accepted
-        self._write(Chain(accepted=accepted))
-        self._sweep({accepted} if accepted else set())
+        head = chain.pending.after if counted else chain.pending.before
+        self._write(Chain(head=head))
+        self._sweep({head})
 
     def restart(self) -> None:
         """Begin a new chain: the gateway goes on from another residual than this one."""

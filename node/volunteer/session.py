@@ -42,7 +42,6 @@ from node.volunteer.training import BatchTrainer, StepDone
 
 _LOOK_SECONDS = 5.0
 _NO_WORK_SECONDS = 15.0
-_QUARANTINE_SECONDS = 60.0
 _KEPT_MODELS, _KEPT_DATA = 2, 4
 _STATES_ON_DISK = 4
 
@@ -125,12 +124,9 @@ class Session:
             except NoWorkError as error:
                 self._idle(error.message, error.retry_after or _NO_WORK_SECONDS)
             except RefusedError as error:
-                if error.code == Code.API_KEY:
-                    self._sign_in()
-                elif error.code == Code.QUARANTINED:
-                    self._idle(error.message, _QUARANTINE_SECONDS)
-                else:
+                if error.code != Code.API_KEY:
                     raise
+                self._sign_in()
 
     def _idle(self, reason: str, seconds: float) -> None:
         self.board.update(phase="idle", reason=reason, batch=None)

@@ -88,11 +88,12 @@ def _of_blocks(blocks: Tensor) -> tuple[Tensor, Tensor]:
 
 def _pack(codes: Bytes) -> bytes:
     four = np.pad(codes, (0, -len(codes) % 4)).reshape(-1, 4)
-    return np.bitwise_or.reduce(four << _SHIFTS, axis=1).astype(np.uint8).tobytes()
+    packed: Bytes = np.bitwise_or.reduce(four << _SHIFTS, axis=1).astype(np.uint8)
+    return packed.tobytes()
 
 
 def _unpack(packed: Bytes, count: int) -> Bytes:
-    codes = ((packed[:, None] >> _SHIFTS) & 3).reshape(-1)
+    codes: Bytes = ((packed[:, None] >> _SHIFTS) & np.uint8(3)).reshape(-1)
     if codes[count:].any():
         raise CompressionError("a bit set in padding")
     return codes[:count]

@@ -80,14 +80,22 @@ export async function json<T>(path: string, options: CallOptions = {}): Promise<
 async function refusal(answer: Response): Promise<ApiError> {
   const fallback = `The server answers with status ${answer.status}.`;
   const wait = Number(answer.headers.get("retry-after")) || undefined;
+  let body: ProblemBody = {};
   try {
-    const body = (await answer.json()) as ProblemBody;
-    const title = typeof body.title === "string" ? body.title : fallback;
-    const detail = typeof body.detail === "string" && body.detail !== title ? body.detail : "";
-    return new ApiError(title, detail, answer.status, typeof body.code === "string" ? body.code : "", wait);
+    body = (await answer.json()) as ProblemBody;
   } catch {
-    return new ApiError(fallback, "", answer.status, "", wait);
+    // No problem document: the status says all there is to say.
   }
+  const code = text(body.code);
+  const detail = text(body.detail);
+  // Some say the code again as title; then the detail is the sentence.
+  const title = text(body.title) === code ? "" : text(body.title);
+  const message = title || detail || fallback;
+  return new ApiError(message, message === detail ? "" : detail, answer.status, code, wait);
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 /** Any thrown value as an ApiError. */

@@ -93,7 +93,7 @@ function Nodes({ answer }: { answer: NetworkAnswer }) {
       <Card title="Nodes">
         <Table
           label="Nodes"
-          columns={NODES}
+          columns={nodes(answer)}
           rows={answer.nodes}
           id={(row) => row.account}
           mark={(row) => row.account.toLowerCase() === answer.account.toLowerCase()}
@@ -120,20 +120,40 @@ function Spread(props: { counts: Record<string, number>; all: number }) {
 
 const PRESENCE: Record<NodeEntry["presence"], Tone> = { online: "good", stale: "warn", offline: "bad" };
 
-const NODES: readonly Column<NodeEntry>[] = [
-  { head: "Node", cell: (row) => <Short text={row.account} /> },
-  { head: "Mode", cell: (row) => row.mode || "unknown" },
-  { head: "Tier", cell: (row) => (row.speed ? `T${row.speed}` : "–") },
-  {
-    head: "ms a layer",
-    figure: true,
-    cell: (row) => (row.layer_us ? (row.layer_us / 1000).toFixed(1) : "–"),
-  },
-  { head: "Memory", figure: true, cell: (row) => (row.memory ? bytes(row.memory) : "–") },
-  { head: "Holds", cell: (row) => (row.held ? `parts ${row.held.start} to ${row.held.stop - 1}` : "–") },
-  { head: "Presence", cell: (row) => <Pill tone={PRESENCE[row.presence]}>{row.presence}</Pill> },
-  { head: "Why", wide: true, cell: (row) => <span class="muted small">{row.why}</span> },
-];
+function nodes(answer: NetworkAnswer): readonly Column<NodeEntry>[] {
+  const own = answer.account.toLowerCase();
+  const name = (part: number) => answer.layers[part]?.name ?? `part ${part}`;
+  return [
+    {
+      head: "Node",
+      cell: (row) => (
+        <>
+          <Short text={row.account} />
+          {row.account.toLowerCase() === own && (
+            <>
+              {" "}
+              <Pill tone="accent">this node</Pill>
+            </>
+          )}
+        </>
+      ),
+    },
+    { head: "Mode", cell: (row) => row.mode || "unknown" },
+    { head: "Tier", cell: (row) => (row.speed ? `T${row.speed}` : "–") },
+    {
+      head: "ms a layer",
+      figure: true,
+      cell: (row) => (row.layer_us ? (row.layer_us / 1000).toFixed(1) : "–"),
+    },
+    { head: "Memory", figure: true, cell: (row) => (row.memory ? bytes(row.memory) : "–") },
+    {
+      head: "Holds",
+      cell: (row) => (row.held ? `${name(row.held.start)} to ${name(row.held.stop - 1)}` : "–"),
+    },
+    { head: "Presence", cell: (row) => <Pill tone={PRESENCE[row.presence]}>{row.presence}</Pill> },
+    { head: "Why", wide: true, cell: (row) => <span class="muted small">{row.why}</span> },
+  ];
+}
 
 const QUORUMS: readonly Column<QuorumRow>[] = [
   { head: "Quorum", cell: (row) => <Short text={row.id} /> },

@@ -283,7 +283,7 @@ function Invitation() {
                 <p class="muted">
                   It makes a key of its own, registers, and opens its panel in your browser.
                 </p>
-                <Copy text={`ponw volunteer ${location.origin} --panel`} />
+                <Copy text={`ponw volunteer ${location.origin} --panel 127.0.0.1:0`} />
               </div>
             </li>
             <li>

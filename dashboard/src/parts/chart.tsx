@@ -84,6 +84,7 @@ function options(props: Props, element: HTMLElement): uPlot.Options {
       {
         ...axis,
         grid: { show: false },
+        size: 34,
         space: GRID_X,
         values: (_plot, splits) =>
           splits.map((x) => (props.x ? props.x(x) : Number.isInteger(x) ? `${x}` : "")),

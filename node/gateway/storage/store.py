@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from node.storage.database import WRITING, database_errors, open_engine
@@ -43,6 +44,7 @@ class Storage:
         self._engine, self._clock = engine, clock
         self._writing = engine.execution_options(**{WRITING: True})
         self._name = engine.url.database or engine.dialect.name
+        self._leading: Connection | None = None
 
     @classmethod
     def open(cls, url: str, clock: Clock | None = None) -> Storage:
@@ -95,8 +97,32 @@ class Storage:
         ):
             yield session
 
+    def lead(self, key: int) -> bool:
+        """Hold an advisory lock of PostgreSQL, on a connection of its own for as long as that lives; by one thread.
+
+        Raises:
+            DatabaseError: the database cannot be reached; the lock is lost.
+        """
+        with database_errors(self._name):
+            try:
+                if self._leading is None:
+                    self._leading = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                # Asking again counts up within the same session, and shows that the session still lives.
+                return bool(self._leading.execute(select(func.pg_try_advisory_lock(key))).scalar_one())
+            except DBAPIError:
+                self.follow()
+                raise
+
+    def follow(self) -> None:
+        """Give the lock up: its connection ends."""
+        if self._leading is not None:
+            self._leading.invalidate()
+            self._leading.close()
+            self._leading = None
+
     def close(self) -> None:
         """Close every connection."""
+        self.follow()
         self._engine.dispose()
 
     def __enter__(self) -> Self:

@@ -205,6 +205,23 @@ class Lease(Gateway, table=True):
     ended_at: int | None = _time(nullable=True)
 
 
+class StepState(Gateway, table=True):
+    """A whole state that a volunteer uploaded for a claim: weights and both moments after `step` steps of a batch."""
+
+    __tablename__ = "step_states"
+    __table_args__ = (UniqueConstraint("batch_id", "worker_id", "step", name="one_state_a_step"),)
+
+    id: str = _id()
+    batch_id: str = _ref("training_batches.id", index=True)
+    worker_id: str = _ref("workers.id")
+    step: int = _count()
+    state_url: str = _text()
+    """Blob key of the file."""
+    root: bytes = _hash()
+    """State root of what it holds; a claim needs it to be the one in the leaves."""
+    created_at: int = _time()
+
+
 class Aggregation(Gateway, table=True):
     """One act of joining updates. It and the states of its updates change in one transaction."""
 
