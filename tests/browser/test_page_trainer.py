@@ -73,7 +73,14 @@ def in_a_page(program: Path, config: ModelConfig, tokens: Any, codec: str, folde
 
 
 @pytest.mark.parametrize(
-    ("case", "codec"), [("tiny", "topk"), ("micro batches", "int8"), ("young layers", "topk"), ("odd rows", "raw")]
+    ("case", "codec"),
+    [
+        ("tiny", "topk"),
+        ("micro batches", "int8"),
+        ("young layers", "topk"),
+        ("odd rows", "raw"),
+        ("odd rows", "fourlevel"),
+    ],
 )
 def test_a_page_trains_the_bits_that_every_machine_trains(program: Path, case: str, codec: str, tmp_path: Path) -> None:
     config = CASES[case]

@@ -55,6 +55,40 @@ export function int8(x: Float32Array): Uint8Array {
   return new Uint8Array(out.buffer);
 }
 
+/** Two bits an element: all levels (two bf16 LE a block of 256), then all codes (2 * negative + upper), four a byte. */
+export function fourLevel(x: Float32Array): Uint8Array {
+  const blocks = Math.ceil(x.length / INT8_BLOCK);
+  const out = new DataView(new ArrayBuffer(4 * blocks + Math.ceil(x.length / 4)));
+  for (let b = 0; b < blocks; b++) {
+    const at = b * INT8_BLOCK;
+    const block = x.subarray(at, Math.min(at + INT8_BLOCK, x.length));
+    const ranked = block.map(Math.abs).sort();
+    const place = (hundredth: number): number => ranked[Math.floor((block.length * hundredth) / 100)]!;
+    const words = [bf16(place(35)), bf16(Math.max(place(87), ranked[block.length - 1]! * 0.5))] as const;
+    const [lower, upper] = words.map(fromBf16) as [number, number];
+    out.setUint16(4 * b, words[0], true);
+    out.setUint16(4 * b + 2, words[1], true);
+    block.forEach((value, i) => {
+      const size = Math.abs(value);
+      const high = Math.abs(Math.fround(upper - size)) < Math.abs(Math.fround(size - lower));
+      const code = (high ? 1 : 0) + (value < 0 ? 2 : 0);
+      const byte = 4 * blocks + ((at + i) >> 2);
+      out.setUint8(byte, out.getUint8(byte) | (code << (2 * ((at + i) & 3))));
+    });
+  }
+  return new Uint8Array(out.buffer);
+}
+
+function fourLevelDecoded(data: Uint8Array, count: number): Float32Array {
+  const blocks = Math.ceil(count / INT8_BLOCK);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  return Float32Array.from({ length: count }, (_, i) => {
+    const code = (view.getUint8(4 * blocks + (i >> 2)) >> (2 * (i & 3))) & 3;
+    const level = fromBf16(view.getUint16(4 * Math.floor(i / INT8_BLOCK) + 2 * (code & 1), true));
+    return code >> 1 ? -level : level;
+  });
+}
+
 function topkDecoded(data: Uint8Array, count: number): Float32Array {
   const out = new Float32Array(count);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -62,8 +96,7 @@ function topkDecoded(data: Uint8Array, count: number): Float32Array {
   for (let at = 0; at < count; at += BLOCK) {
     const kept = Math.ceil(Math.min(BLOCK, count - at) / 100);
     for (let i = 0; i < kept; i++) {
-      words.setUint32(0, view.getUint16(from + 2 * (kept + i), true) << 16);
-      out[at + view.getUint16(from + 2 * i, true)] = words.getFloat32(0);
+      out[at + view.getUint16(from + 2 * i, true)] = fromBf16(view.getUint16(from + 2 * (kept + i), true));
     }
     from += 4 * kept;
   }
@@ -88,6 +121,12 @@ const CODECS: Record<string, Codec> = {
     size: (n) => Math.floor(n / BLOCK) * kept(BLOCK) + (n % BLOCK ? kept(n % BLOCK) : 0),
     encode: topk,
     decode: topkDecoded,
+  },
+  fourlevel: {
+    number: 4,
+    size: (n) => 4 * Math.ceil(n / INT8_BLOCK) + Math.ceil(n / 4),
+    encode: fourLevel,
+    decode: fourLevelDecoded,
   },
 };
 const HEADER = 16;
@@ -122,6 +161,11 @@ function bf16(x: number): number {
   words.setFloat32(0, Math.max(-BF16_MAX, Math.min(BF16_MAX, x)));
   const bits = words.getUint32(0);
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
+
+function fromBf16(word: number): number {
+  words.setUint32(0, word << 16);
+  return words.getFloat32(0);
 }
 
 /** The least exponent e with round(top / 2**e) <= 127. */
