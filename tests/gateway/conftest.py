@@ -11,7 +11,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -174,48 +173,10 @@ def open_gateways(micro_workshop: Any, tmp_path: Path, clock: ManualClock) -> It
 
 
 @pytest.fixture
-def gateway(open_gateways: Callable[..., Any], database_url: str) -> Any:
-    """A gateway with its genesis version, on each database."""
-    return open_gateways(database_url)
-
-
-@dataclass
-class Person:
-    """A volunteer as the API sees it."""
-
-    api: Any
-    key: str
-    worker_id: str
-    token: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Of authorised calls."""
-        return {"authorization": f"Bearer {self.token}"}
-
-
-def solve(challenge: dict[str, Any], api_key: str) -> int:
-    """A nonce that does the work."""
-    from node.gateway.auth import key_hash, work_bits
-
-    value, nonce = bytes.fromhex(challenge["challenge"]), 0
-    while work_bits(value, key_hash(api_key), nonce) < challenge["difficulty"]:
-        nonce += 1
-    return nonce
-
-
-def enrol(api: Any, **body: Any) -> Person:
-    """Register and log in over HTTP."""
-    import base64
-
-    key = "pv1_" + base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
-    challenge = api.get("/api/v1/auth/challenge").json()
-    asked = {"api_key": key, "ticket": challenge["ticket"], "nonce": solve(challenge, key), **body}
-    made = api.post("/api/v1/auth/register", json=asked)
-    assert made.status_code == 201, made.text
-    session = api.post("/api/v1/auth/login", json={"api_key": key})
-    assert session.status_code == 200, session.text
-    return Person(api, key, made.json()["worker_id"], session.json()["token"])
+def gateway(request: pytest.FixtureRequest, open_gateways: Callable[..., Any], database_url: str) -> Any:
+    """A gateway with its genesis version, on each database; or, by parameter, the one of another fixture."""
+    other = getattr(request, "param", None)
+    return open_gateways(database_url) if other is None else request.getfixturevalue(other)
 
 
 @pytest.fixture
