@@ -67,7 +67,7 @@ const COLUMNS: readonly Column<WorkerUpdate>[] = [
   { head: "Samples", figure: true, cell: (row) => count(row.samples) },
   { head: "Loss", figure: true, cell: (row) => loss(row.loss) },
   { head: "State", cell: (row) => <Pill tone={TONES[row.state] ?? "plain"}>{row.state}</Pill> },
-  { head: "", wide: true, cell: (row) => <span class="muted small">{row.reason}</span> },
+  { head: "Why", wide: true, cell: (row) => <span class="muted small">{row.reason}</span> },
 ];
 
 export function Badges(props: { earned: readonly Badge[] }) {
