@@ -4,6 +4,7 @@ import { token } from "./api/token";
 import type { Features, GlobalStats, NodeStatus, PanelState } from "./api/types";
 import { type Point, type Resource, useGlobalStats, useHistory, useResource } from "./api/use";
 import { LocalTrainer } from "./trainer/local";
+import { PageTrainer } from "./trainer/page";
 import type { Trainer } from "./trainer/trainer";
 
 /** What all pages share: it goes on being collected while one moves from page to page. */
@@ -28,7 +29,7 @@ export function useShared(): Sources {
 }
 
 export function useSources(features: Features): Sources {
-  const trainer = useMemo(() => (features.panel ? new LocalTrainer(token) : undefined), [features.panel]);
+  const trainer = useMemo(() => trainerOf(features), [features]);
   const [panel, setPanel] = useState<PanelState>();
   const [lost, setLost] = useState<Error>();
   useEffect(() => {
@@ -45,6 +46,12 @@ export function useSources(features: Features): Sources {
   const speeds = useHistory(now.at, now.speed);
   const losses = useHistory(now.at, now.loss);
   return { features, trainer, panel, lost, stats, status, speeds, losses };
+}
+
+/** The volunteer process of this machine; at a gateway, this very page. */
+function trainerOf(features: Features): Trainer | undefined {
+  if (features.panel) return new LocalTrainer(token);
+  return features.gateway ? new PageTrainer() : undefined;
 }
 
 interface Live {

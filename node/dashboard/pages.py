@@ -17,7 +17,7 @@ FEATURES = ("node", "gateway", "panel", "inference")
 """What a page may find behind it: a node's home, a gateway, a volunteer on this machine, servers that answer."""
 POLICY = "; ".join((
     "default-src 'none'",
-    "script-src 'self'",
+    "script-src 'self' 'wasm-unsafe-eval'",
     "worker-src 'self'",
     "style-src 'self'",
     "img-src 'self' data:",

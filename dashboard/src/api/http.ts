@@ -13,6 +13,8 @@ export class ApiError extends Error {
     readonly hint: string,
     readonly status: number,
     readonly code: string,
+    /** Seconds that the server asks to wait. */
+    readonly retryAfter: number | undefined = undefined,
   ) {
     super(message);
     this.name = "ApiError";
@@ -21,7 +23,11 @@ export class ApiError extends Error {
 
 export interface CallOptions {
   method?: "GET" | "POST" | "PUT";
+  /** Sent as JSON. */
   body?: unknown;
+  /** Sent as it is, as `type`. */
+  data?: Blob;
+  type?: string;
   token?: string | undefined;
   signal?: AbortSignal;
   accept?: string;
@@ -40,6 +46,10 @@ export async function call(path: string, options: CallOptions = {}): Promise<Res
   if (options.body !== undefined) {
     headers["content-type"] = "application/json";
     request.body = JSON.stringify(options.body);
+  }
+  if (options.data !== undefined) {
+    headers["content-type"] = options.type ?? "application/octet-stream";
+    request.body = options.data;
   }
   if (options.signal) request.signal = options.signal;
   let answer: Response;
@@ -69,6 +79,7 @@ export async function json<T>(path: string, options: CallOptions = {}): Promise<
 
 async function refusal(answer: Response): Promise<ApiError> {
   const fallback = `The server answers with status ${answer.status}.`;
+  const wait = Number(answer.headers.get("retry-after")) || undefined;
   let body: ProblemBody = {};
   try {
     body = (await answer.json()) as ProblemBody;
@@ -80,7 +91,7 @@ async function refusal(answer: Response): Promise<ApiError> {
   // Some say the code again as title; then the detail is the sentence.
   const title = text(body.title) === code ? "" : text(body.title);
   const message = title || detail || fallback;
-  return new ApiError(message, message === detail ? "" : detail, answer.status, code);
+  return new ApiError(message, message === detail ? "" : detail, answer.status, code, wait);
 }
 
 function text(value: unknown): string {

@@ -6,6 +6,7 @@ import { Bar, Card, Copy, Empty, Failure, Loading, Pill, Stat, Stats, type Tone 
 import { Chart } from "../parts/chart";
 import { Heading } from "../parts/shell";
 import { useShared } from "../sources";
+import { PageTrainer } from "../trainer/page";
 import type { Trainer } from "../trainer/trainer";
 import { Contribution } from "./contribution";
 import { LimitsCard } from "./limits";
@@ -23,7 +24,7 @@ const WORDS: Record<PanelState["phase"], string> = {
 
 export function VolunteerPage() {
   const { features, panel, lost, trainer } = useShared();
-  if (!features.panel || !trainer) return <Invitation />;
+  if (!trainer) return <Invitation />;
   if (!panel) {
     return (
       <>
@@ -45,6 +46,7 @@ export function VolunteerPage() {
         <Contribution panel={panel} />
         <LimitsCard panel={panel} trainer={trainer} />
         <LogCard lines={panel.log} />
+        {!features.panel && <WholeMachine />}
       </div>
     </>
   );
@@ -69,6 +71,9 @@ function Hero(props: { panel: PanelState; trainer: Trainer }) {
           {new Date(panel.worker.quarantined_until * 1000).toLocaleTimeString("en-GB")}:{" "}
           {panel.worker.quarantine_reason}
         </p>
+      )}
+      {panel.worker_id === null && props.trainer instanceof PageTrainer && (
+        <NameField trainer={props.trainer} />
       )}
       <Progress panel={panel} />
     </Card>
@@ -130,6 +135,37 @@ function Buttons({ panel, trainer }: { panel: PanelState; trainer: Trainer }) {
       </div>
       {error && <Failure error={error} />}
     </div>
+  );
+}
+
+/** A page uses one thread; the program uses the whole machine. */
+function WholeMachine() {
+  return (
+    <Card title="More than one thread">
+      <p class="muted">
+        This page trains with one thread of your processor, bit for bit as every other machine does. The
+        program uses all of them, and goes on when the browser is closed.
+      </p>
+      <Copy text={`pip install ponw && ponw volunteer ${location.origin} --panel`} />
+    </Card>
+  );
+}
+
+function NameField({ trainer }: { trainer: PageTrainer }) {
+  return (
+    <p class="field">
+      <label for="name">Your name on the leaderboard</label>
+      <input
+        id="name"
+        maxLength={32}
+        pattern="[A-Za-z0-9][A-Za-z0-9 ._\-]{0,31}"
+        placeholder="nobody in particular"
+        autocomplete="nickname"
+        onChange={(event) => {
+          if (event.currentTarget.checkValidity()) trainer.called(event.currentTarget.value.trim());
+        }}
+      />
+    </p>
   );
 }
 

@@ -1,0 +1,2 @@
+#define memcpy __builtin_memcpy
+#define memset __builtin_memset
