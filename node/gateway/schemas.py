@@ -190,7 +190,8 @@ class Receipt(Strict):
 class GlobalStats(Strict):
     """GET /stats/global (cached a second)."""
 
-    version: VersionName
+    version: VersionName | None
+    """None before the first."""
     active_workers: Count
     """Seen within the last two minutes."""
     total_workers: Count

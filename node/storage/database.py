@@ -27,6 +27,14 @@ DATABASE_NAME = "node.db"
 WRITING = "ponw_writing"
 """Execution option of connections that will write: they take SQLite's write lock at once instead of half-way."""
 
+POOL = 20
+"""Connections to PostgreSQL a process keeps; half as many more come and go."""
+
+_POSTGRES = {
+    "connect_timeout": 10,
+    "options": f"-c lock_timeout={BUSY_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+}
+_MIGRATION_LOCK = 0x706F6E77
 _CORRUPT_HINT = "Restore the file from a backup, or move it away and start again; the chain still has every claim."
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -36,8 +44,9 @@ def file_url(home: Path) -> str:
     return URL.create("sqlite", database=str(home / DATABASE_NAME)).render_as_string(hide_password=False)
 
 
-def open_engine(url: str) -> Engine:
-    """An engine on a checked, migrated database; creates it if it does not exist.
+def open_engine(url: str, migrations: Path = _MIGRATIONS) -> Engine:
+    """An engine on a checked, migrated database; SQLite's file is created if it does not exist. `migrations`: folder of
+    Alembic's scripts.
 
     Raises:
         CorruptDatabaseError: SQLite's quick_check fails, or the file is no database.
@@ -46,14 +55,18 @@ def open_engine(url: str) -> Engine:
         DiskError: the disk is full, or its folder cannot be created.
     """
     parsed = make_url(url)
-    engine = create_engine(parsed)
-    name = parsed.database or url
+    name = parsed.database or parsed.get_backend_name()
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed, pool_pre_ping=True, pool_size=POOL, connect_args=_POSTGRES)
+    else:
+        engine = create_engine(parsed)
     if parsed.get_backend_name() == "sqlite":
         _create_private(Path(name))
         _configure_sqlite(engine)
     try:
         with database_errors(name):
-            _check_and_migrate(engine, name)
+            _check_and_migrate(engine, name, migrations)
     except BaseException:
         engine.dispose()
         raise
@@ -75,7 +88,11 @@ def _translate(name: str, reason: str) -> DatabaseError | DiskError:
         return CorruptDatabaseError(f"The database {name} is corrupt ({reason}).", _CORRUPT_HINT)
     if "full" in text or "disk i/o error" in text:
         return DiskError(f"Cannot write the database {name}: {reason}.", "Free some space, then start again.")
-    if "locked" in text:
+    if "connection" in text and "sqlite" not in text:
+        return DatabaseError(
+            f"The database {name} cannot be reached: {reason.strip()}.", "Check that it runs and that its URL is right."
+        )
+    if "locked" in text or "lock timeout" in text or "deadlock" in text:
         return BusyDatabaseError(f"The database {name} is in use by another process.", "Stop the other process first.")
     return DatabaseError(f"The database {name} refused an operation: {reason}.", "Check the file and its permissions.")
 
@@ -101,12 +118,14 @@ def _configure_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
-def _check_and_migrate(engine: Engine, name: str) -> None:
+def _check_and_migrate(engine: Engine, name: str, migrations: Path) -> None:
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             _require_intact(connection, name)
     with engine.connect().execution_options(**{WRITING: True}) as connection, connection.begin():
-        _migrate(connection, name)
+        if engine.dialect.name == "postgresql":  # several processes may start at once
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        _migrate(connection, name, migrations)
 
 
 def _require_intact(connection: Connection, name: str) -> None:
@@ -115,9 +134,9 @@ def _require_intact(connection: Connection, name: str) -> None:
         raise CorruptDatabaseError(f"The database {name} is corrupt ({result}).", _CORRUPT_HINT)
 
 
-def _migrate(connection: Connection, name: str) -> None:
+def _migrate(connection: Connection, name: str, migrations: Path) -> None:
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection
     script = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()

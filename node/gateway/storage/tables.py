@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import registry
 from sqlalchemy.types import JSON
@@ -93,8 +94,13 @@ def _real(**options: Any) -> Any:
     return Field(sa_column=Column(Float, nullable=False), **options)
 
 
-def _json() -> Any:
-    return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+def _json(empty: type = dict) -> Any:
+    return Field(default_factory=empty, sa_column=Column(JSON, nullable=False))
+
+
+def _only_one(name: str, column: str, where: str) -> Index:
+    """A unique index over the rows that `where` picks; both databases have them."""
+    return Index(name, column, unique=True, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Worker(Gateway, table=True):
@@ -122,6 +128,7 @@ class ModelVersion(Gateway, table=True):
     """One version of the model. `number` rises by one; `name` is `v` and the number."""
 
     __tablename__ = "model_versions"
+    __table_args__ = (_only_one("one_active_version", "active", "active"),)
 
     number: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     name: str = _word(16, unique=True)
@@ -137,7 +144,7 @@ class ModelVersion(Gateway, table=True):
     root: bytes = _hash()
     """Root over the weights (`consensus.commitments.tensors.tensors_root` or the chain's global root)."""
     parameters: int = _count()
-    active: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, index=True))
+    active: bool = Field(default=False, sa_column=Column(Boolean, nullable=False))
     """The one version that batches are made for."""
     metrics: dict[str, Any] = _json()
     created_at: int = _time()
@@ -153,6 +160,9 @@ class Batch(Gateway, table=True):
     version: int = _number("model_versions.number")
     dataset: str = _word(128)
     data_url: str = _text()
+    """Blob key of the tokens; its name is their sha256."""
+    checkpoints: list[int] = _json(list)
+    """Steps whose whole state is asked for; claims only."""
     samples: int = _count()
     steps: int = _count()
     randomness: bytes = _hash()
@@ -178,6 +188,7 @@ class Lease(Gateway, table=True):
     __table_args__ = (
         UniqueConstraint("batch_id", "worker_id", name="one_turn_a_worker"),
         Index("leases_due", "state", "expires_at"),
+        _only_one("one_live_lease_a_worker", "worker_id", "state = 'held'"),
     )
 
     id: str = _id()
@@ -186,9 +197,29 @@ class Lease(Gateway, table=True):
     state: str = _word()
     step: int = _count()
     """Steps done, as the volunteer says."""
+    codec: str = _word(16)
+    residual: str = _word(16)
+    """zero or carried: what the volunteer was told, and so what its upload is held to."""
     assigned_at: int = _time()
     expires_at: int = _time()
     ended_at: int | None = _time(nullable=True)
+
+
+class StepState(Gateway, table=True):
+    """A whole state that a volunteer uploaded for a claim: weights and both moments after `step` steps of a batch."""
+
+    __tablename__ = "step_states"
+    __table_args__ = (UniqueConstraint("batch_id", "worker_id", "step", name="one_state_a_step"),)
+
+    id: str = _id()
+    batch_id: str = _ref("training_batches.id", index=True)
+    worker_id: str = _ref("workers.id")
+    step: int = _count()
+    state_url: str = _text()
+    """Blob key of the file."""
+    root: bytes = _hash()
+    """State root of what it holds; a claim needs it to be the one in the leaves."""
+    created_at: int = _time()
 
 
 class Aggregation(Gateway, table=True):
@@ -262,3 +293,13 @@ class UsedChallenge(Gateway, table=True):
 
     id: bytes = Field(sa_column=Column(LargeBinary(32), primary_key=True))
     expires_at: int = _time(index=True)
+
+
+class Flag(Gateway, table=True):
+    """What one process tells the others: that a job lives, that aggregation is paused and why."""
+
+    __tablename__ = "flags"
+
+    name: str = Field(sa_column=Column(String(64), primary_key=True))
+    value: dict[str, Any] = _json()
+    at: int = _time()
