@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine attack-gateway fuzz-gateway
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -52,6 +52,12 @@ bench-aggregate: $(STAMPS)/package $(STAMPS)/oracles ## the robust rules against
 
 bench-byzantine: $(STAMPS)/package ## training with poisoned updates; writes bench/results/byzantine.json
 	$(BIN)/python -m bench.byzantine
+
+attack-gateway: $(STAMPS)/package ## volunteers that lie to a gateway; writes bench/results/gateway-attacks.json
+	$(BIN)/python -m bench.gateway_attacks
+
+fuzz-gateway: $(STAMPS)/package ## 10,000 malformed uploads to a running gateway; writes bench/results/fuzz-gateway.json
+	$(BIN)/python -m bench.fuzz_gateway
 
 bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
 	$(BIN)/python bench/exact.py

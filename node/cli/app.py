@@ -33,6 +33,7 @@ COMMANDS = (
     LazyCommand("audit", "node.cli.audit", "Recompute any claim and say where it is first wrong."),
     LazyCommand("dispute", "node.cli.dispute", "Disputes before the judge: list, show, play."),
     LazyCommand("rewards", "node.cli.rewards", "What was earned: list, claim."),
+    LazyCommand("volunteer", "node.cli.volunteer", "Contribute to a gateway's model: no stake, no wallet, no chain."),
     LazyCommand("gateway", "node.cli.gateway", "Volunteers over HTTP: run, status, workers, versions, rollback."),
     LazyCommand("serve", "node.cli.serve", "Answer with the exact model; OpenAI's clients work unchanged."),
     LazyCommand("infer", "node.cli.infer", "Pay for an answer, token by token; --resume takes back what broke off."),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
 from typing import Any, Final
 
 import torch
@@ -22,7 +21,7 @@ from node.errors import PonwError
 from node.gateway.archive import Archive
 from node.gateway.ports import PAUSED_FLAG, Blob, Events, Registry, StoredModel
 from node.gateway.problems import Code, ProblemError
-from node.gateway.rules import join_of, least_updates, step_of, weight
+from node.gateway.rules import join_of, least_updates, small, step_of, weight
 from node.gateway.settings import GatewaySettings
 from node.gateway.storage.store import MICROSECONDS, Storage, new_id
 from node.gateway.storage.tables import Aggregation, Flag, ModelVersion, Update, UpdateState
@@ -32,6 +31,7 @@ from node.training.work import Workshop
 log = get_logger("aggregator")
 MEMORY_MAX: Final = 2 << 30
 """Bytes of updates in memory at once; what does not fit goes into the next version."""
+BATCHES_MAX: Final = 512
 ROLLBACKS_MAX: Final = 3
 """Versions rolled back one after the other until the operator has to look."""
 STEP_NAME: Final = "step"
@@ -74,15 +74,19 @@ class Aggregator:
         """Make a version if one is due; the version.
 
         Raises:
-            AggregationStoppedError: too many versions in a row got worse. BlobError, DatabaseError, DiskError.
+            AggregationStoppedError: the updates have no sum that is a model. BlobError, DatabaseError, DiskError.
         """
         paused = self._sign_of_life()
         due = [] if paused else self._due()
         if not due:
             return None
-        made = self._make(due)
         try:
-            return self._commit(made)
+            return self._commit(self._make(due))
+        except OuterStepError as error:
+            self._pause(True, f"the updates cannot be joined: {error.message}")
+            raise AggregationStoppedError(
+                f"Accepted updates cannot be joined: {error.message}.", "Look at the newest updates, then resume."
+            ) from error
         except ProblemError as error:
             if error.code is not Code.CONFLICT:
                 raise
@@ -114,7 +118,7 @@ class Aggregator:
 
     def _fitting(self, rows: Sequence[Update]) -> list[Update]:
         """As many of the oldest as fit in memory, every batch whole."""
-        room = max(1, MEMORY_MAX // (4 * self._shop.config.parameters))
+        room = min(BATCHES_MAX, MEMORY_MAX // (4 * self._shop.config.parameters))
         room = max(room, least_updates(self._settings), 1)
         first = list(dict.fromkeys(row.batch_id for row in rows))[:room]
         return [row for row in rows if row.batch_id in set(first)]
@@ -138,8 +142,8 @@ class Aggregator:
             row = one_a_batch[batch_id]
             parts.append((weight(row.samples, base.number - row.version), self._archive.update(row)))
             samples += row.samples
-        common = gcd(*(w for w, _ in parts))
-        joined = self._join(Contributions.of([(w // common, update) for w, update in parts], self._shapes))
+        weights = small([one for one, _ in parts])
+        joined = self._join(Contributions.of(list(zip(weights, [u for _, u in parts], strict=True)), self._shapes))
         state = self._state(base)
         after = self._step(self._shop.engine, state, joined)
         model = self._registry.store(dict(after.weights), self._carried(after))

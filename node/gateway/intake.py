@@ -22,7 +22,7 @@ from node.gateway.decisions import Decisions, Event, Verdict, held_updates, lock
 from node.gateway.payload import payload_size, read_raw, zero_hash
 from node.gateway.ports import Blobs, Events, Queue
 from node.gateway.problems import Code, ProblemError
-from node.gateway.profiles import Profiles
+from node.gateway.profiles import Impression, Profiles
 from node.gateway.reputation import Outcome, recomputation_rate
 from node.gateway.schemas import Receipt, UploadMeta
 from node.gateway.settings import GatewaySettings
@@ -50,7 +50,7 @@ class Arrival:
     size: int
     false: str
     """Why it cannot be true; empty where it may be."""
-    suspicious: str
+    impression: Impression
     norm: float
 
 
@@ -162,8 +162,8 @@ class UploadIntake:
         blob = self.archive.keep(path)
         profile = self.profiles.of(opened.update)
         like = _row(opened, batch, lease, blob.key, blob.size)
-        suspicious = "" if false else self.profiles.suspicion(profile, like)
-        return Arrival(opened, blob.key, blob.size, false, suspicious, profile.norm)
+        impression = Impression() if false else self.profiles.impression(profile, like)
+        return Arrival(opened, blob.key, blob.size, false, impression, profile.norm)
 
     # --- the transaction ---
 
@@ -219,17 +219,19 @@ class UploadIntake:
         if any(one.worker_id not in workers for one in held):
             raise _AnotherUploadError
         alone = batch.chain_round is not None and len(held) == 1  # a claim puts a bond at stake
-        if alone or arrival.suspicious or len({one.result_hash for one in held}) > 1:
+        if alone or arrival.impression.reason or len({one.result_hash for one in held}) > 1:
             return []
-        if self._is_drawn(batch, [workers[one.worker_id] for one in held]):
+        if self._is_drawn(batch, [workers[one.worker_id] for one in held], arrival.impression.unlike):
             return []
         outcome = Outcome.AGREED if len(held) > 1 else Outcome.UNCHECKED
         return self.decisions.apply(session, batch, [Verdict(one.id, outcome) for one in held])
 
-    def _is_drawn(self, batch: Batch, workers: Sequence[Worker]) -> bool:
+    def _is_drawn(self, batch: Batch, workers: Sequence[Worker], unlike: bool) -> bool:
         """Whether the gateway trains this batch again. The draw is the same however often it is made."""
         least = min(worker.reputation for worker in workers)
         rate = recomputation_rate(least, self._settings.recompute_new, self._settings.recompute_trusted)
+        if unlike and len(workers) == 1:
+            rate = max(rate, self._settings.recompute_unlike)
         draw = hmac.digest(self._secret, b"ponw/recompute/1" + batch.id.encode(), "sha256")
         return int.from_bytes(draw[:8], "big") % BPS < rate
 

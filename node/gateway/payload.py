@@ -17,12 +17,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from consensus.aggregation.compression import Codec, Int8, TopK, TwoBit, decode_update, encode_update, encoded_size
+from consensus.aggregation.compression import (
+    Codec,
+    FourLevel,
+    Int8,
+    TopK,
+    TwoBit,
+    decode_update,
+    encode_update,
+    encoded_size,
+)
 from consensus.errors import CompressionError
 from node.gateway.schemas import CodecName
 
 Shapes = Mapping[str, tuple[int, ...]]
-CODECS: Final[Mapping[str, Codec]] = {"topk": TopK(), "int8": Int8(), "twobit": TwoBit()}
+CODECS: Final[Mapping[str, Codec]] = {
+    "topk": TopK(),
+    "int8": Int8(),
+    "twobit": TwoBit(),
+    "fourlevel": FourLevel(),
+}
 """The lossy encodings by their name in the API; `raw` is none of them."""
 _FP32: Final = 4
 _ALIGN: Final = 8

@@ -5,19 +5,28 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from sqlmodel import Session, col, select
 from torch import Tensor
 
 from node.gateway.archive import Archive
-from node.gateway.outliers import Profile, Sketcher, suspicion
+from node.gateway.outliers import SAMPLE_MIN, Profile, Sketcher, suspicion
 from node.gateway.storage.store import Storage
 from node.gateway.storage.tables import Update, UpdateState
 
 COMPARED: Final = 48
 """The newest accepted uploads that one is compared with."""
 _KEPT: Final = 512
+
+
+@dataclass(frozen=True)
+class Impression:
+    """`reason`: why an upload stands apart, empty where it does not. `unlike`: too few were there to compare with."""
+
+    reason: str = ""
+    unlike: bool = False
 
 
 class Profiles:
@@ -40,17 +49,17 @@ class Profiles:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
 
-    def suspicion(self, own: Profile, like: Update) -> str:
-        """Why an upload stands apart from those accepted of its size, codec and version, or, while these are few, of
-        the versions before it that are still trained; empty where it does not. `like`: a row, in the database or not.
+    def impression(self, own: Profile, like: Update) -> Impression:
+        """How an upload looks beside those accepted of its size, codec and version, or, while these are few, of the
+        versions before it that are still trained. `like`: a row, in the database or not.
 
         Raises BlobError.
         """
         with self._storage.read() as session:
             if (copied := _copied(session, like)) is not None:
-                return f"its payload is that of another batch ({copied})"
+                return Impression(f"its payload is that of another batch ({copied})")
             near = _accepted(session, like, self._lag)
-        return suspicion(own, [self._profile(row) for row in near])
+        return Impression(suspicion(own, [self._profile(row) for row in near]), len(near) < SAMPLE_MIN)
 
     def _profile(self, row: Update) -> Profile:
         with self._lock:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import gcd
 from typing import Final
 
 from consensus.aggregation import Krum, Mean, Median, Mixed, MultiKrum, Rule, TrimmedMean
+from consensus.aggregation.window import UNITS_MAX
 from consensus.training.federated import FedAdam, FedAvg, ServerStep
 from economics.units import BPS, BasisPoints
 from node.gateway.errors import GatewayConfigError
@@ -15,6 +17,8 @@ from node.gateway.settings import GatewaySettings
 _SPARSE: Final = frozenset({"topk", "twobit"})
 _BY_COORDINATE: Final = frozenset({"trimmed_mean", "median", "nnm_trimmed_mean"})
 _WEIGHT_UNIT: Final = 64
+_RULE_UNITS: Final = 10
+"""A trimmed mean counts a weight at most so many times over."""
 
 _LEAST: Final[Mapping[str, Callable[[int], int]]] = {
     "krum": lambda f: 2 * f + 3,
@@ -31,7 +35,7 @@ def join_of(settings: GatewaySettings) -> Rule:
     """
     if settings.rule in _BY_COORDINATE and settings.codec in _SPARSE:
         raise GatewayConfigError(
-            f"The rule {settings.rule} joins nothing of updates in {settings.codec}: most of them are zero at any place.",
+            f"The rule {settings.rule} joins nothing of updates in {settings.codec}, which are zero at most places.",
             "Set --codec int8, or a rule that joins whole updates.",
         )
     f = settings.attackers
@@ -55,6 +59,15 @@ def least_updates(settings: GatewaySettings) -> int:
 def step_of(settings: GatewaySettings) -> ServerStep:
     """What moves the weights by the joined update."""
     return FedAdam(eta=settings.server_eta) if settings.server == "fedadam" else FedAvg(settings.server_rate)
+
+
+def small(weights: Sequence[int]) -> list[int]:
+    """Weights in the same proportions, small enough for every rule to sum them; rounded where they have to be."""
+    common = gcd(*weights)
+    found = [one // common for one in weights]
+    while sum(found) * _RULE_UNITS >= UNITS_MAX:
+        found = [max(1, one >> 1) for one in found]
+    return found
 
 
 def weight(samples: int, lag: int) -> int:

@@ -12,7 +12,7 @@ VersionName = Annotated[str, Field(pattern=r"^v[0-9]{1,15}$")]
 Username = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}$")]
 ApiKey = Annotated[str, Field(pattern=r"^pv1_[A-Za-z0-9_-]{43}$")]
 """`pv1_` and 32 random bytes in base64url; made by the volunteer and never stored by the gateway."""
-CodecName = Literal["topk", "int8", "twobit", "raw"]
+CodecName = Literal["topk", "int8", "twobit", "fourlevel", "raw"]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
 LEAVES_MAX = 4_096
 META_LIMIT = 1 << 20

@@ -78,6 +78,9 @@ class GatewaySettings(BaseSettings):
     )
     recompute_new: Bps = Field(2_500, description="share of results trained again, of volunteers without reputation")
     recompute_trusted: Bps = Field(300, description="the same of volunteers with full reputation")
+    recompute_unlike: Bps = Field(
+        10_000, description="the same of single results that too few accepted ones can be compared with"
+    )
     residual_seconds: Seconds = Field(600, description="how long a volunteer may take to show an audit its residual")
 
     pow_difficulty: Annotated[int, Field(ge=0, le=40)] = Field(18, description="zero bits that a registration costs")

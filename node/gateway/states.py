@@ -44,7 +44,8 @@ class ClaimStates:
             _require_lease(session, worker, batch_id)
             if step not in batch.checkpoints:
                 raise ProblemError(Code.NOT_ASKED, f"No state of step {step} is asked for.")
-        root = state_root(*self.load(path).values())
+        groups = self.load(path)
+        root = state_root(groups["weights"], groups["m"], groups["v"])
         blob = self._blobs.put(STATES, path)
         with self._storage.write() as session:
             _require_lease(session, worker, batch_id)

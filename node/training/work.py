@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from consensus.arithmetic.engine import Engine
-from consensus.commitments.batch import batch_root
-from consensus.commitments.tensors import global_root, state_root
-from consensus.commitments.trace import StepLeaf, loss_bits
+from consensus.commitments.tensors import global_root
+from consensus.commitments.trace import StepLeaf
 from consensus.dispute.rerun import Rerun
 from consensus.model.config import ModelConfig
 from consensus.model.evaluate import mean_loss
@@ -27,6 +26,7 @@ from node.chain.types import Parameters
 from node.data.dataset import Dataset
 from node.training.batch import draw_batch
 from node.training.errors import OtherProgramError
+from node.training.step import committed_step
 
 GENESIS_SEED = b"ponw genesis"
 HELDOUT_WINDOWS = 64
@@ -70,11 +70,7 @@ class Workshop:
         Raises:
             DivergedError (consensus): a weight left the finite range.
         """
-        step = state.step
-        tokens = self.batch(task, step)
-        loss = self.trainer.step(state, tokens)
-        root = state_root(state.weights, state.m, state.v)
-        return StepLeaf(root, batch_root(tokens.numpy()), loss_bits(loss), step)
+        return committed_step(self.trainer, state, self.batch(task, state.step))
 
     def rerun(self, state: TrainState, task: Task) -> Rerun:
         """The next step as a program, to be run op by op for a dispute."""

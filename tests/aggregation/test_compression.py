@@ -15,6 +15,7 @@ from torch import Tensor
 from consensus.aggregation.compression import (
     Codec,
     ErrorFeedback,
+    FourLevel,
     Int8,
     TopK,
     TwoBit,
@@ -24,7 +25,7 @@ from consensus.aggregation.compression import (
 )
 from consensus.errors import CompressionError
 
-CODECS: list[Codec] = [Int8(), TopK(), TwoBit()]
+CODECS: list[Codec] = [Int8(), TopK(), TwoBit(), FourLevel()]
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 HEADER = 16
 
@@ -95,7 +96,18 @@ def test_two_bits_keep_signs_and_two_levels() -> None:
     assert float((decoded[kept] - x[kept]).abs().max()) < float(x.abs().max()) / 2
 
 
-@pytest.mark.parametrize(("codec", "ratio"), [(Int8(), 3.98), (TopK(), 99.0), (TwoBit(), 141.0)], ids=str)
+def test_four_levels_keep_signs_and_lose_an_eighth() -> None:
+    x = normal(4096 + 130)
+    decoded = there_and_back(FourLevel(), x)
+    assert torch.equal(decoded.sign(), x.sign())
+    assert len(set(decoded[:256].abs().tolist())) == 2
+    assert 0.1 < float((decoded - x).square().sum() / x.square().sum()) < 0.14
+    assert torch.equal(there_and_back(FourLevel(), torch.zeros(300)), torch.zeros(300))
+
+
+@pytest.mark.parametrize(
+    ("codec", "ratio"), [(Int8(), 3.98), (TopK(), 99.0), (TwoBit(), 141.0), (FourLevel(), 15.0)], ids=str
+)
 def test_ratios(codec: Codec, ratio: float) -> None:
     update = {"a": normal(512, 512), "b": normal(300_000, seed=1)}
     plain = sum(t.numel() for t in update.values()) * 4
@@ -163,6 +175,9 @@ def broken(codec: Codec, at: int, value: int, elements: int = 4096 + 130) -> byt
         (TwoBit(), 3, 0x00, "in order"),
         (TwoBit(), 5, 0xFF, "do not rise"),
         (TwoBit(), -1, 0xFF, "padding"),
+        (FourLevel(), 1, 0xFF, "positive"),
+        (FourLevel(), 3, 0x00, "in order"),
+        (FourLevel(), -1, 0xFF, "padding"),
     ],
 )
 def test_what_no_encoder_writes_is_refused(codec: Codec, at: int, value: int, words: str) -> None:
