@@ -74,6 +74,9 @@ bench-serve: $(STAMPS)/package ## serving against native generation, and 200 req
 bench-net: $(STAMPS)/package ## streams against TCP and HTTP, gossip and DHT by nodes; writes bench/results/net.json
 	$(BIN)/python -m bench.net
 
+load-gateway: $(STAMPS)/package ## 100 volunteers at once for five minutes; writes bench/results/gateway.json
+	$(BIN)/python -m bench.gateway_load
+
 N ?= 1000
 simulate: $(STAMPS)/package ## the rules of quorums on N simulated machines (N=1000); writes bench/results/simulate.json
 	$(BIN)/python -m bench.simulate --nodes $(N)
