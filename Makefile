@@ -93,6 +93,8 @@ chaos: $(STAMPS)/package $(STAMPS)/npm ## faults in real processes: killed, cut 
 
 bench-quorums: $(STAMPS)/package ## N nodes form quorums, train, sync, dissolve (N=20); writes bench/results/quorums.json
 	$(BIN)/python -m bench.quorums --nodes $(if $(filter command,$(firstword $(origin N))),$(N),20)
+load-gateway: $(STAMPS)/package ## 100 volunteers at once for five minutes; writes bench/results/gateway.json
+	$(BIN)/python -m bench.gateway_load
 
 N ?= 1000
 simulate: $(STAMPS)/package ## the rules of quorums on N simulated machines (N=1000); writes bench/results/simulate.json

@@ -42,6 +42,8 @@ COMMANDS = (
     LazyCommand("escrow", "node.cli.escrow", "Money for answers: deposit, requests, cancel, refund, collect."),
     LazyCommand("kernels", "node.cli.kernels", "The exact kernels of this machine and their self-check."),
     LazyCommand("program", "node.cli.program", "The step as a flat list of exact ops, and what a contract can judge."),
+    LazyCommand("backup", "node.cli.backup", "Backups of the home folder: create, check, restore."),
+    LazyCommand("debug", "node.cli.debug", "A bundle to show others when something is wrong, without secrets."),
     LazyCommand("config", "node.cli.config", "The settings in force and where each comes from."),
 )
 EXAMPLES = """Examples:
