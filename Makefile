@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine
+.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -67,6 +67,12 @@ bench-serve: $(STAMPS)/package ## serving against native generation, and 200 req
 
 bench-net: $(STAMPS)/package ## streams against TCP and HTTP, gossip and DHT by nodes; writes bench/results/net.json
 	$(BIN)/python -m bench.net
+
+chaos: $(STAMPS)/package $(STAMPS)/npm ## faults in real processes: killed, cut off, slow, no chain; writes bench/results/chaos.json
+	$(BIN)/python -m bench.chaos $(CASES)
+
+bench-quorums: $(STAMPS)/package ## N nodes form quorums, train, sync, dissolve (N=20); writes bench/results/quorums.json
+	$(BIN)/python -m bench.quorums --nodes $(if $(filter command,$(firstword $(origin N))),$(N),20)
 
 N ?= 1000
 simulate: $(STAMPS)/package ## the rules of quorums on N simulated machines (N=1000); writes bench/results/simulate.json

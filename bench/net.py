@@ -1,4 +1,4 @@
-"""What the network costs: streams against raw TCP and HTTP in one run, gossip and DHT latencies by number of nodes.
+"""What the network costs: streams against raw TCP and HTTP in one run; gossip, DHT and discovery by number of nodes.
 
 Writes bench/results/net.json. All processes are on this machine, over its loopback.
 """
@@ -12,7 +12,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from bench import net_fleet, net_streams
+from bench import net_discovery, net_fleet, net_streams
 
 RESULTS = Path(__file__).parent / "results" / "net.json"
 SIZES = (2, 5, 10, 20)
@@ -49,11 +49,13 @@ def by_nodes(sizes: list[int], messages: int, per_second: float) -> dict[str, An
             results[str(nodes)] = None
             continue
         result = results[str(nodes)] = net_fleet.measure(nodes, messages, per_second)
+        found = result["discovery"] = net_discovery.measure(nodes)
         gossip, put, get = result["gossip"], result["dht_put"], result["dht_get"]
         say(
             f"{nodes} nodes: gossip p50 {gossip.get('p50_ms')} p95 {gossip.get('p95_ms')} ms, {gossip['heard']} of "
             f"{gossip['expected']} heard; put p50 {put['p50_ms']} p95 {put['p95_ms']} ms; get p50 {get['p50_ms']} p95 "
-            f"{get['p95_ms']} ms, {get['found']} of {get['expected']} found; {result['memory_mib']} MiB a node"
+            f"{get['p95_ms']} ms, {get['found']} of {get['expected']} found; {result['memory_mib']} MiB a node; all "
+            f"peers p50 {found.get('p50_ms')} p95 {found.get('p95_ms')} ms, at {found['found']} of {found['expected']}"
         )
     return results
 

@@ -14,11 +14,11 @@ from typing import Final
 from bench.accounts import NumberedAccount
 from bench.chaos.fleet import HangError
 from bench.chaos.quorum_faults import Report, verdict
+from bench.net_discovery import join
 from economics.constants import MIN_STAKE
 from node.net.client import Network
 from node.net.errors import NetworkError
 from node.net.plain import signed
-from node.net.settings import NetSettings, StakeSource
 
 NODES: Final = 6
 RECORDS: Final = 12
@@ -40,17 +40,6 @@ def start(folder: Path, stack: ExitStack) -> list[Network]:
         nodes.append(stack.enter_context(join(folder, number, bootstrap)))
     wait("peers", lambda: all(len(node.peers()) == NODES - 1 for node in nodes), JOIN_SECONDS)
     return nodes
-
-
-def join(folder: Path, number: int, bootstrap: list[str]) -> Network:
-    """One peer process."""
-    settings = NetSettings(
-        home=folder / str(number),
-        network="ab" * 32,
-        bootstrap=bootstrap,
-        stakes=StakeSource(file=folder / "stakes.json"),
-    )
-    return Network.start(settings, NumberedAccount(number + 1))
 
 
 def wait(what: str, condition: Callable[[], bool], seconds: float) -> float:

@@ -42,7 +42,7 @@ def partition_healed(folder: Path) -> Report:
 
 def latency_and_loss(folder: Path) -> Report:
     """200 ms each way and 5% of all packets lost: the quorum forms and trains, and no message is late."""
-    given = options(preset="micro", steps=4, rounds=2, timeout=LOSSY_TIMEOUT)
+    given = options(preset="micro", steps=4, rounds=2, timeout=LOSSY_TIMEOUT, more=("--tell-steps", "--pace", "6"))
     with lab(3, LATENCY, seed=1) as net, Fleet(folder, given, net) as fleet:
         since = time.monotonic()
         fleet.start(HOLDINGS)

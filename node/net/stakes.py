@@ -117,7 +117,7 @@ class Stakes:
         return found
 
     async def _read(self, account: str) -> int | None:
-        """None where it cannot be known now. While the endpoint is down, one caller at a time asks, and no other waits."""
+        """None where it cannot be known now. While the endpoint is down, one caller at a time asks; no other waits."""
         async with self._turns:
             if self._failed and (self._asking or self._clock() - self._failed_at < STAKE_RETRY_SECONDS):
                 return None
