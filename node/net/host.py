@@ -24,6 +24,7 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from node.errors import DiskError
+from node.net import remembered
 from node.net.bindings import Bindings
 from node.net.book import Book, split_address
 from node.net.dht import RecordRules, Records
@@ -83,6 +84,8 @@ class PeerHost:
             NetworkError: the port is taken.
         """
         self._load_bans()
+        for peer, addresses in remembered.load(self.settings.folder / remembered.PEERS_NAME).items():
+            self.book.learn(peer, addresses)
         await self._require_port()
         listen = Multiaddr(
             f"/{'ip6' if ':' in self.settings.host else 'ip4'}/{self.settings.host}/tcp/{self.settings.port}"
@@ -100,6 +103,8 @@ class PeerHost:
                 await self.gossip.subscribe(topic)
             for task in (self._redial, self._discover, self._refresh_stakes, self.records.sweep):
                 nursery.start_soon(contained, task)
+            peers = self.settings.folder / remembered.PEERS_NAME
+            nursery.start_soon(contained, remembered.keep, peers, self.book, self.members.admitted)
             try:
                 yield
             finally:

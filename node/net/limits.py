@@ -14,6 +14,10 @@ CONTACTS_MAX: Final = 16
 """Peers named in one hello."""
 BOOK_MAX: Final = 512
 """Peers whose addresses are remembered."""
+REMEMBERED_MAX: Final = 64
+"""Peers that a node knows again after it was started anew."""
+REMEMBERED_SECONDS: Final = 2.0
+"""Between two looks at whether there is something to save of them."""
 MEMBERS_MAX: Final = 256
 """Peers connected and admitted at one time."""
 WANTED_MEMBERS: Final = 16
