@@ -69,14 +69,13 @@ def measure(folder: Path, nodes: int, steps: int) -> Report:
         for node in members:
             node.tell(do="dissolve")
         dissolved = [node.next(lambda line: "dissolved" in line, 60, told) for node in members]
-        forming = [first_formed(node) - serving for node in members]
         report: Report = {
             "nodes": nodes,
             "quorums": len(updates),
             "members": len(members),
             "heartbeat_s": pace,
             "start_all_s": round(serving - began, 1),
-            "in_a_quorum": spread([max(0.0, seconds) for seconds in forming]),
+            "in_a_quorum": spread(forming(members)),
             "round": spread([line["seconds"] for line in lines]),
             "sync_fetching": spread([line["fetching"] for line in synced]),
             "sync": spread([line["seconds"] for line in synced]),
@@ -96,9 +95,13 @@ def formed(fleet: Fleet, most: int) -> list[Node]:
     raise HangError(f"{len(done)} of {most} nodes have trained a round in {FORM_SECONDS:.0f} s")
 
 
-def first_formed(node: Node) -> float:
-    """When the node was in the quorum that it trained in."""
-    return max(float(line["at"]) for line in node.said if "formed" in line)
+def forming(members: list[Node]) -> list[float]:
+    """For each quorum, seconds from its last member's first sign of life until all were in it."""
+    quorums: dict[str, list[tuple[float, float]]] = {}
+    for node in members:
+        line = [line for line in node.said if "formed" in line][-1]
+        quorums.setdefault(line["formed"], []).append((node.hello["at"], line["at"]))
+    return [max(at for _, at in times) - max(hello for hello, _ in times) for times in quorums.values()]
 
 
 def named(members: list[Node], lines: list[Said]) -> list[Said]:

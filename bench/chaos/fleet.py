@@ -23,6 +23,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 HOLDINGS: Final = ("0:2", "2:4", "4:6")
 """Parts of three members that together hold a model of four layers."""
 START_SECONDS: Final = 180.0
+AT_ONCE: Final = 4
+"""Nodes that start beside each other: more would only wait for each other's processor."""
 LOOK_SECONDS: Final = 0.02
 Said = dict[str, Any]
 
@@ -164,12 +166,14 @@ class Fleet:
         self._stack.close()
 
     def start(self, held: Iterable[str]) -> None:
-        """Start a node for each range of parts; the first one is the others' way in. Returns when all serve."""
+        """Start a node for each range of parts, a few at once; the first one is the others' way in. Returns when all
+        serve."""
         for parts in held:
             self.nodes.append(self._node(len(self.nodes), parts))
             self.nodes[-1].start()
-            if len(self.nodes) == 1:
-                self.nodes[0].ready()
+            if len(self.nodes) % AT_ONCE == 1:
+                for node in self.nodes:
+                    node.ready()
         for node in self.nodes:
             node.ready()
 
