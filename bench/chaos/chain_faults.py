@@ -82,6 +82,10 @@ class World:
     def finish(self) -> None:
         """Take the round to its end, and wait until both nodes have closed it and stopped."""
         self.wait("a window", lambda: self.jumped("window"))
+        self.close()
+
+    def close(self) -> None:
+        """From the window on."""
         self.wait("an outer step", lambda: self.jumped("outer_window"))
         self.jump()
         self.wait("the nodes' end", lambda: all(n.process is not None and n.process.poll() == 0 for n in self.nodes))
@@ -180,8 +184,32 @@ def silent_after_sending(folder: Path) -> Report:
     return endpoint_down(folder, Proxy.hush, posting)
 
 
+def killed_in_outer_step(folder: Path) -> Report:
+    """A node is killed in the outer phase, while each takes the other's update, and started again: the round closes."""
+    with DemoNetwork(folder, rounds=1) as network:
+        running = network.start_chain()
+        with Proxy(running.port) as proxy:
+            world = World(network, running, proxy)
+            alice = world.nodes[0]
+            for node in world.nodes:
+                node.start()
+            world.wait("two claims", lambda: world.trains() == 2)
+            world.wait("a window", lambda: world.jumped("window"))
+            world.wait("the outer phase", lambda: world.jumped("outer_window") or phase_of(alice) == "outer")
+            since, at = time.monotonic(), world.ledger.look().phase.name.lower()
+            if alice.process is not None:
+                alice.process.kill()
+                alice.process.wait()
+            alice.start()
+            world.close()
+            recovery = time.monotonic() - since
+            found = undisturbed(world, world.ledger.look(1))
+            return verdict(recovery, PATIENCE, found, killed_in=at)
+
+
 CASES: Final[dict[str, Callable[[Path], Report]]] = {
     "chain_rpc_refused": refused,
     "chain_rpc_silent": silent,
     "chain_rpc_silent_after_sending": silent_after_sending,
+    "node_killed_in_outer_step": killed_in_outer_step,
 }
