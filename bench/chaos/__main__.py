@@ -39,8 +39,7 @@ def main() -> int:
             reports[name] = run(name, (options.keep or Path(temporary)) / name)
         print(f"{name}: {json.dumps(reports[name])}", flush=True)
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"machine": {"cores": os.cpu_count(), "load": [round(one, 1) for one in os.getloadavg()]}}
-        RESULTS.write_text(json.dumps(machine | reports, indent=2) + "\n")
+        RESULTS.write_text(json.dumps({"machine": {"cores": os.cpu_count()}, **reports}, indent=2) + "\n")
     failed = [name for name, report in reports.items() if not report["ok"] and "skipped" not in report]
     print(f"written to {RESULTS}; " + (f"not ok: {', '.join(failed)}" if failed else "all ok"))
     return len(failed)
@@ -55,7 +54,7 @@ def run(name: str, folder: Path) -> dict[str, object]:
         report = {"ok": False, "hang": str(error)}
     except LabError as error:
         return {"ok": False, "skipped": f"no network of namespaces on this machine: {error}"}
-    return {**report, "seconds": round(time.monotonic() - began, 1)}
+    return {**report, "seconds": round(time.monotonic() - began, 1), "load": round(os.getloadavg()[0], 1)}
 
 
 if __name__ == "__main__":

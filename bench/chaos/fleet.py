@@ -22,7 +22,7 @@ from economics.constants import MIN_STAKE
 ROOT: Final = Path(__file__).resolve().parents[2]
 HOLDINGS: Final = ("0:2", "2:4", "4:6")
 """Parts of three members that together hold a model of four layers."""
-START_SECONDS: Final = 180.0
+START_SECONDS: Final = 600.0
 AT_ONCE: Final = 4
 """Nodes that start beside each other: more would only wait for each other's processor."""
 LOOK_SECONDS: Final = 0.02
