@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from web3.types import TxReceipt
+from web3.types import BlockIdentifier, TxReceipt
 
 from consensus.commitments.claim import Claim
 from consensus.dispute.game import Case, Dispute
@@ -217,17 +217,17 @@ class WorkRegistry(Wrapper):
         """The global root now."""
         return bytes(self._view("globalRoot"))
 
-    def current_round(self) -> int:
+    def current_round(self, block: BlockIdentifier = "latest") -> int:
         """Number of the newest round, 0 before the first."""
-        return int(self._view("currentRound"))
+        return int(self._view("currentRound", block=block))
 
-    def round_of(self, number: int) -> Round:
+    def round_of(self, number: int, block: BlockIdentifier = "latest") -> Round:
         """A round's figures."""
-        return Round(*self._view("roundOf", number))
+        return Round(*self._view("roundOf", number, block=block))
 
-    def phase_of(self, number: int) -> Phase:
-        """Where a round stands at the newest block's time."""
-        return Phase(self._view("phaseOf", number))
+    def phase_of(self, number: int, block: BlockIdentifier = "latest") -> Phase:
+        """Where a round stands at a block's time."""
+        return Phase(self._view("phaseOf", number, block=block))
 
     def claim_of(self, node: str) -> ClaimSlot:
         """The claim slot of a node."""

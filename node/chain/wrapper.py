@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from web3 import Web3
-from web3.types import TxReceipt
+from web3.types import BlockIdentifier, TxReceipt
 
 from consensus.commitments.claim import Claim
 from node.chain import artifacts, events
@@ -33,8 +33,8 @@ class Wrapper:
         self._contract = client.contract(address, artifacts.load(self.name))
         self.address = str(self._contract.address)
 
-    def _view(self, function: str, *arguments: Any) -> Any:
-        return self._client.call(self._contract.functions[function](*map(_abi, arguments)))
+    def _view(self, function: str, *arguments: Any, block: BlockIdentifier = "latest") -> Any:
+        return self._client.call(self._contract.functions[function](*map(_abi, arguments)), block)
 
     def _send(self, purpose: str, function: str, *arguments: Any) -> TxReceipt:
         return self._client.send(self._contract.functions[function](*map(_abi, arguments)), purpose)

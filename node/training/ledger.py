@@ -9,6 +9,7 @@ from consensus.commitments.claim import Claim, ClaimKind, extend_final_set
 from node.chain import events
 from node.chain.contracts import Contracts
 from node.chain.types import Block, ClaimState, LossReason, Phase, Round
+from node.errors import RpcError
 
 _LOSS = {LossReason.SILENCE: "no answer in time", LossReason.RULING: "ruled wrong"}
 
@@ -75,16 +76,28 @@ class Ledger:
         self._terms: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
     def look(self, number: int | None = None) -> RoundView:
-        """A round as it stands now, by default the newest. An earlier one must have been seen before."""
+        """A round as it stands at one block, by default the newest round. An earlier one must have been seen before.
+
+        Everything is read at that block: a phase of a later one beside claims of an earlier one would make a node take
+        the outer step over some of the final updates.
+
+        Raises:
+            RpcError: the endpoint does not answer, or gives other final claims than the chain counts.
+        """
         registry = self._contracts.registry
         block = self._contracts.client.block()
-        newest = registry.current_round()
+        newest = registry.current_round(block.number)
         wanted = newest if number is None else number
         since = self._opened.get(wanted, max(self._opened.values(), default=self._first))
         found = list(registry.events(since, block.number))
         self._remember(found)
-        info, phase = registry.round_of(wanted), registry.phase_of(wanted)
+        info, phase = registry.round_of(wanted, block.number), registry.phase_of(wanted, block.number)
         claims, finals = _replay(event for event in found if _of_round(event, wanted))
+        if final_set(finals) != info.final_set:
+            raise RpcError(
+                f"The endpoint's events up to block {block.number} lack final claims of round {wanted}.",
+                "The node asks again; another endpoint may be more complete.",
+            )
         opened = self._opened.get(wanted, block.number)
         answered = [event for event in found if isinstance(event, events.ChallengeAnswered)]
         return RoundView(
