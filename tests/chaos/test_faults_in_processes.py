@@ -11,9 +11,11 @@ import pytest
 
 from bench.chaos import sync_faults
 from bench.chaos.fleet import HOLDINGS, Fleet
-from bench.chaos.quorum_faults import LIMIT, agreed, first_round, in_batch, is_round, options, successor
+from bench.chaos.quorum_faults import agreed, first_round, in_batch, is_round, options, successor
 
 pytestmark = pytest.mark.process
+PATIENCE = 300.0
+"""Seconds, for a busy machine; what it may take is `make chaos`'s to say."""
 
 
 def test_a_killed_peer_process_costs_no_quorum_and_a_restarted_member_is_in_the_next(tmp_path: Path) -> None:
@@ -24,13 +26,13 @@ def test_a_killed_peer_process_costs_no_quorum_and_a_restarted_member_is_in_the_
         since = time.monotonic()
         os.kill(members[1].hello["peer_process"], signal.SIGKILL)
         for node in members:
-            assert node.next(lambda line: is_round(line, old), LIMIT, since)["quorum"] == old
+            assert node.next(lambda line: is_round(line, old), PATIENCE, since)["quorum"] == old
         peer, since = members[1].peer, time.monotonic()
         members[1].kill()
         members[1].start()
         members[1].ready()
         assert members[1].peer == peer
-        _, new = successor(members, old, since, 2 * LIMIT)
+        _, new = successor(members, old, since, PATIENCE)
         assert new != old
         found = agreed(fleet)
         assert found["roots_of_one_process"]
