@@ -176,7 +176,7 @@ def colluding(world: World) -> Iterator[Callable[[Callable[[Plan, Work], str]], 
     def begin(check: Callable[[Plan, Work], str]) -> Quorum:
         quorum = Quorum(world, check)
         world.account(OTHER)
-        quorum.start(lambda loaded: lying(loaded, quorum.lead.client.address, every=STEPS))
+        quorum.start(lambda loaded: lying(loaded, quorum.lead.client.address, every=1))
         world.start(OTHER)
         posted(world, 2)
         world.close_training()
@@ -315,6 +315,7 @@ def test_a_claim_trained_before_a_crash_is_the_sessions_after_it(world: World) -
     assert team is not None
     assert team.leads
     # What the pipeline leaves on the leader's disk: every leaf, and the checkpoints of the whole model.
+    loop.parts.records.sync(world.view)
     loop.parts.inner.run(loop._work(world.view), lambda _: None, lambda: True)
     teams.trained(team, 1)
     world.stop(LEADER)
