@@ -132,7 +132,13 @@ class Node:
         self._key = NumberedAccount(options.number)
         port = NetPort(network, time.monotonic)
         doors = stack.enter_context(Doors(port.listen(team.PROTOCOL)))
-        around = Around(port, doors, Timeouts(options.timeout, options.timeout, options.timeout, 2.0), options.timeout)
+        around = Around(
+            port,
+            doors,
+            Timeouts(options.timeout, options.timeout, options.timeout, 2.0),
+            options.timeout,
+            blame=port.charge,
+        )
         self._home = Path(options.home)
         teams = Teams(self._key.account, around, self._home / "quorums")
         signer = Consents(self._key, 31337, REGISTRY)

@@ -65,7 +65,7 @@ def _absence(now: Situation) -> str:
         return f"No volunteer is connected; the last one was seen {now.last_seen_age} s ago."
     if now.quarantined >= now.active:
         return f"Every connected volunteer ({now.active}) is in quarantine."
-    return f"{now.active} volunteers are connected, and none of them has asked for a batch."
+    return f"Volunteers are connected ({now.active}), and none has asked for a batch."
 
 
 def _overdue(now: Situation, settings: GatewaySettings) -> bool:

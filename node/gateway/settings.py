@@ -62,7 +62,7 @@ class GatewaySettings(BaseSettings):
     replicas: Annotated[int, Field(ge=1, le=16)] = Field(2, description="equal results asked of volunteers not trusted")
     replica_seconds: Seconds = Field(300, description="wait for a replica until the gateway computes a batch again")
     trusted_reputation: Bps = Field(6_000, description="reputation from which one result is enough")
-    codec: CodecName = Field("topk", description="encoding of updates that do not become a claim")
+    codec: CodecName = Field("fourlevel", description="encoding of updates that do not become a claim")
 
     aggregate_seconds: Seconds = Field(60, description="longest wait of an accepted update for the next version")
     aggregate_updates: Annotated[int, Field(ge=1, le=100_000)] = Field(10, description="updates that make one at once")

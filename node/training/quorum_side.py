@@ -76,7 +76,7 @@ class QuorumSide:
         self._folder = private_folder(settings.home / FOLDER)
         link = min(LINK_SECONDS, max(LINK_LEAST, self._parameters.train_time / LINK_SHARE))
         self._doors = Doors(self._port.listen(team.PROTOCOL))
-        around = Around(self._port, self._doors, Timeouts(link, 2 * link, 2 * link), link)
+        around = Around(self._port, self._doors, Timeouts(link, 2 * link, 2 * link), link, blame=self._port.charge)
         self.teams = Teams(self._me, around, self._folder)
         place = (contracts.client.chain_id, contracts.quorums.address)
         self.works = Works(self._port, self._folder / "works", place, self._parameters.response_time / 4)

@@ -5,11 +5,10 @@ The gateway recomputes every upload here, so a batch counts only if the browser'
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.browser.processes import Program
@@ -38,8 +37,7 @@ def strict_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def asked(uri: str, path: str) -> Any:
     """A JSON answer of the gateway."""
-    with urllib.request.urlopen(f"{uri}/api/v1/{path}", timeout=30) as answer:
-        return json.load(answer)
+    return httpx.get(f"{uri}/api/v1/{path}", timeout=30).raise_for_status().json()
 
 
 def test_the_page_itself_trains_and_its_work_counts(
