@@ -32,7 +32,7 @@ CALM = Situation("v3", 0, 9, 4, 0, 7, 24, 0, 0, None, 1)
         ({"quarantined": 4}, "Every connected volunteer (4) is in quarantine."),
         ({"pending": 0, "errors": ("The job prepare fails.",)}, "There are no batches. The job prepare fails."),
         ({"held": 2}, "2 uploads wait for a replica"),
-        ({}, "4 volunteers are connected, and none of them has asked"),
+        ({}, "Volunteers are connected (4), and none has asked"),
     ],
 )
 def test_the_reason(changes, says, tmp_path):
