@@ -320,7 +320,11 @@ def test_a_claim_trained_before_a_crash_is_the_sessions_after_it(world: World) -
     teams.trained(team, 1)
     world.stop(LEADER)
     again = world.start(LEADER)
-    again.parts.teams = teams_of(world, quorum)
+    parts, known = again.parts, teams_of(world, quorum)
+    parts.teams = known
+    parts.quorum_chores = QuorumChores(
+        parts.contracts, Sessions(parts.contracts, 0), parts.chores, lambda _: None, known.holds
+    )
     posted(world, 1)
     assert quorum.bound() is BoundState.OPEN
-    assert again.parts.teams.plan == quorum.plan
+    assert known.plan == quorum.plan
