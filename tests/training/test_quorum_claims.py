@@ -308,9 +308,12 @@ def test_a_quorum_that_breaks_leaves_the_round_to_its_members_alone(world: World
 def test_a_claim_trained_before_a_crash_is_the_sessions_after_it(world: World) -> None:
     quorum = Quorum(world)
     loop = world.start(LEADER)
-    world.to(Phase.TRAIN)
     teams = teams_of(world, quorum)
     teams.started(quorum.plan, quorum.session)
+    loop.parts.quorum_chores = QuorumChores(
+        loop.parts.contracts, Sessions(loop.parts.contracts, 0), loop.parts.chores, lambda _: None, teams.holds
+    )
+    world.to(Phase.TRAIN)
     team = teams.of_round(1, world.view.info, loop.parts.workshop)
     assert team is not None
     assert team.leads
@@ -320,7 +323,11 @@ def test_a_claim_trained_before_a_crash_is_the_sessions_after_it(world: World) -
     teams.trained(team, 1)
     world.stop(LEADER)
     again = world.start(LEADER)
-    again.parts.teams = teams_of(world, quorum)
+    parts, known = again.parts, teams_of(world, quorum)
+    parts.teams = known
+    parts.quorum_chores = QuorumChores(
+        parts.contracts, Sessions(parts.contracts, 0), parts.chores, lambda _: None, known.holds
+    )
     posted(world, 1)
     assert quorum.bound() is BoundState.OPEN
-    assert again.parts.teams.plan == quorum.plan
+    assert known.plan == quorum.plan
