@@ -35,7 +35,7 @@ gas: $(STAMPS)/contracts ## gas of every verb against contracts/snapshots; fails
 snapshots: $(STAMPS)/contracts ## write the gas figures in contracts/snapshots anew
 	forge test --gas-snapshot-check=false
 
-test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts
+test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts $(STAMPS)/dashboard
 	$(BIN)/python -m pytest -q -n $(WORKERS) --durations=10
 
 test-install: $(STAMPS)/package ## install the package elsewhere and run it from there
@@ -123,6 +123,7 @@ lint: $(STAMPS)/package $(STAMPS)/contracts $(STAMPS)/dashboard ## every linter,
 	FOUNDRY_OUT=$(STAMPS)/lint/out FOUNDRY_CACHE_PATH=$(STAMPS)/lint/cache forge lint  # it overwrites artefacts
 	$(BIN)/python tools/export_artifacts.py --check
 	$(BIN)/python tools/protos.py --check
+	$(BIN)/python tools/wasm.py --check
 	npm run --silent --prefix dashboard check
 	$(BIN)/python tools/dashboard.py --check
 
