@@ -48,31 +48,58 @@ def _demoted() -> Callable[[], None] | None:
     return demote
 
 
+class Cluster:
+    """A PostgreSQL of the tests' own, at a socket in a folder of its own."""
+
+    def __init__(self) -> None:
+        found = [shutil.which(name) for name in ("initdb", "pg_ctl")]
+        if None in found:
+            pytest.skip("initdb and pg_ctl are not installed")
+        initdb, self._pg_ctl = (str(Path(str(path)).resolve()) for path in found)
+        self.folder = Path(tempfile.mkdtemp(prefix="ponw-pg-"))
+        self._data, self._log = self.folder / "data", self.folder / "log"
+        self._demote = _demoted()
+        if self._demote is not None:
+            os.chown(self.folder, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
+        self._run(initdb, "-D", str(self._data), "-A", "trust", "-U", "ponw", "--no-sync")
+        self.url = f"postgresql://ponw@/postgres?host={self.folder}"
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c max_connections=200"
+        words = ["-D", str(self._data), "-l", str(self._log), "-o", options, "-w", "-t", str(START_S)]
+        self._run(self._pg_ctl, *words, "start")
+
+    def crash(self) -> None:
+        """Stop it without any care for who is connected; the next start recovers from its log."""
+        self._run(self._pg_ctl, "-D", str(self._data), "-m", "immediate", "stop")
+
+    def _run(self, *words: str) -> None:
+        done = subprocess.run(
+            words, preexec_fn=self._demote, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        said = done.stdout + done.stderr + (self._log.read_text() if self._log.exists() else "")
+        assert done.returncode == 0, said
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A running cluster that a test may stop and start."""
+    made = Cluster()
+    made.start()
+    yield made
+    made.crash()
+    shutil.rmtree(made.folder)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """URL of a fresh cluster's `postgres` database; its socket and files stand in a folder of its own."""
-    found = [shutil.which(name) for name in ("initdb", "pg_ctl")]
-    if None in found:
-        pytest.skip("initdb and pg_ctl are not installed")
-    initdb, pg_ctl = (str(Path(str(path)).resolve()) for path in found)
-    folder = Path(tempfile.mkdtemp(prefix="ponw-pg-"))
-    demote = _demoted()
-    if demote is not None:
-        os.chown(folder, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
-    data, log = folder / "data", folder / "log"
-
-    def run(*words: str) -> None:
-        done = subprocess.run(words, preexec_fn=demote, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr + (log.read_text() if log.exists() else "")
-
-    run(initdb, "-D", str(data), "-A", "trust", "-U", "ponw", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c max_connections=200"
-    run(pg_ctl, "-D", str(data), "-l", str(log), "-o", options, "-w", "-t", str(START_S), "start")
-    try:
-        yield f"postgresql://ponw@/postgres?host={folder}"
-    finally:
-        run(pg_ctl, "-D", str(data), "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+    """URL of a fresh cluster's `postgres` database."""
+    made = Cluster()
+    made.start()
+    yield made.url
+    made.crash()
+    shutil.rmtree(made.folder)
 
 
 @pytest.fixture
