@@ -25,6 +25,7 @@ from node.net.limits import HELLO_PROTOCOL
 from node.net.plain import signed
 from node.net.topics import TOPICS
 from node.net.transfer import PROTOCOL as TRANSFER
+from node.net.wire.cohort_pb2 import Body, Contribution, Signed
 from node.net.wire.common_pb2 import Versions
 from node.net.wire.gossip_pb2 import ClaimNotice, Envelope, Heartbeat, QuorumNotice
 from node.net.wire.hello_pb2 import Contact, Hello
@@ -143,6 +144,11 @@ def _notice(hostile: Sender) -> Message:
     return _envelope(hostile, QuorumNotice(quorum=b"q" * 32, change=QuorumNotice.FORMED, version=1, record=b"r" * 99))
 
 
+def _cohort(hostile: Sender) -> Message:
+    body = Body(contribution=Contribution(version=1, versions=VERSIONS, round=1, base=1, batches=1, part_count=1))
+    return _envelope(hostile, Signed(body=body.SerializeToString(), signature=b"s" * 65))
+
+
 def _others(hostile: Sender) -> tuple[Message, ...]:
     return (_want(hostile), _stages(hostile), _pipeline(hostile), _identify(hostile))
 
@@ -160,7 +166,7 @@ TARGETS: Final = (
     Target("gossip", GOSSIP, VARINT, _rpc, stays=True),
     *(
         Target(f"topic {topic}", GOSSIP, VARINT, valid, topic, stays=True)
-        for topic, valid in zip(TOPICS, (_beat, _claim, _notice), strict=True)
+        for topic, valid in zip(TOPICS, (_beat, _claim, _notice, _cohort), strict=True)
     ),
 )
 """Stages are given to a quorum's leader only, and pipelines to neighbours: a stranger's streams are closed unread, so

@@ -121,7 +121,9 @@ class Rules:
     def _check_seat(self, message: Contribution, account: bytes) -> None:
         """Its quorum's record leads to the quorum's id, and gives this account these very parts."""
         try:
-            plan = Plan.of(PlanMessage(versions=message.versions, quorum=message.quorum, steps=message.batches))
+            # The id follows from the seats; of which session on chain they were makes no difference here.
+            seats = PlanMessage(versions=message.versions, quorum=message.quorum, steps=message.batches, round=1)
+            plan = Plan.of(seats)
             plan.stages(self.config)
             seated = plan.proposal.span_of(account)
             fits = plan.id == message.versions.quorum and seated == span_of(message)

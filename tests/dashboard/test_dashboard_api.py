@@ -199,7 +199,8 @@ def test_pages_come_under_a_policy_without_inline_code(page: TestClient) -> None
         answer = page.get(f"/dashboard/{name}")
         assert answer.status_code == 200
         assert answer.headers["content-security-policy"] == HEADERS["content-security-policy"]
-        assert "unsafe" not in answer.headers["content-security-policy"]
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy.replace("'wasm-unsafe-eval'", ""), "only the exact kernels may be compiled"
     index = (STATIC / "index.html").read_text()
     assert "<style" not in index
     assert "http" not in index.replace("http-equiv", "")

@@ -50,7 +50,7 @@ def test_the_figures_say_it_as_it_becomes_true(api, gateway, clock):
 
     assert reason() == "No volunteer has registered yet."
     ada = enrol(api)
-    assert "none of them has asked for a batch" in reason()
+    assert "none has asked for a batch" in reason()
     offer = ada.request()
     assert reason() == ""
     ada.post(f"/batch/{offer['batch_id']}/release")

@@ -63,7 +63,7 @@ def hold(gateway, worker, offer, result=b"r" * 32):
         session.add(
             Update(
                 id=new_id(), worker_id=worker.id, batch_id=found.id, lease_id=lease.id, version=found.version,
-                codec="topk", loss=1.0, samples=found.samples, trace_root=bytes(32), payload_hash=bytes(32),
+                codec="fourlevel", loss=1.0, samples=found.samples, trace_root=bytes(32), payload_hash=bytes(32),
                 result_hash=result, state=UpdateState.HELD.value, uploaded_at=gateway.storage.now(session),
             )
         )  # fmt: skip
@@ -75,7 +75,7 @@ def test_a_batch_goes_to_as_many_as_it_needs(gateway):
     first, second, third = (gateway.queue.request(who, ANY) for who in (ada, bob, cyd))
     assert first.batch_id == second.batch_id != third.batch_id
     assert batch(gateway, first).state == BatchState.ASSIGNED and batch(gateway, third).state == BatchState.PENDING
-    assert (first.codec, first.residual, first.steps) == ("topk", "zero", 2)
+    assert (first.codec, first.residual, first.steps) == ("fourlevel", "zero", 2)
 
 
 def test_one_result_of_who_is_trusted_is_enough(gateway):

@@ -19,8 +19,9 @@ def seen(account: bytes, layer_us: int, at: int) -> Seen:
 
 def test_a_silent_member_is_at_fault_after_two_heartbeats() -> None:
     watch = Watch([ONE, TWO], {}, DEVNET_TIMES, 100)
-    assert watch.look({ONE: seen(ONE, FAST, 101), TWO: seen(TWO, FAST, 101)}, 102) == {}
-    assert watch.look({ONE: seen(ONE, FAST, 103), TWO: seen(TWO, FAST, 101)}, 103) == {TWO: "missed 2 heartbeats"}
+    late = 101 + 2 * int(DEVNET_TIMES.heartbeat)
+    assert watch.look({ONE: seen(ONE, FAST, 101), TWO: seen(TWO, FAST, 101)}, late - 1) == {}
+    assert watch.look({ONE: seen(ONE, FAST, late), TWO: seen(TWO, FAST, 101)}, late) == {TWO: "missed 2 heartbeats"}
 
 
 def test_a_member_that_was_never_heard_is_at_fault() -> None:

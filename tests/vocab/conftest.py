@@ -63,7 +63,7 @@ def world(corpus: Dataset, shop: Workshop, tmp_path: Path) -> Iterator[SmallWorl
         accounts, genesis = dev_accounts(6), shop.genesis()
         client = ChainClient(RetryingProvider(running.rpc_url, 20), accounts[0])
         network = Network(running, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
-        made = SmallWorld(network, corpus, tmp_path)
+        made = SmallWorld(network, corpus, tmp_path, times=PATIENT)
         with made.stack:
             yield made
     finally:

@@ -176,6 +176,11 @@ def test_ctrl_c_finishes_the_batch(real: RealGateway, tmp_path: Path) -> None:
     decided(real, tmp_path, real.url, 1)
 
 
+def wishes_to_finish(client: Client) -> bool:
+    file = client.place.state_file
+    return file.exists() and '"wish":"finish"' in file.read_text()
+
+
 def test_a_second_ctrl_c_stops_now(real: RealGateway, tmp_path: Path) -> None:
     client = Client(tmp_path, real.url)
     client.start("--cpu-share", "0.05")
@@ -183,7 +188,7 @@ def test_a_second_ctrl_c_stops_now(real: RealGateway, tmp_path: Path) -> None:
     assert client.process is not None
     for _ in range(2):
         client.process.send_signal(signal.SIGINT)
-        until(lambda: '"wish":"finish"' in client.place.state_file.read_text(), "the first to be noted")
+        until(lambda: wishes_to_finish(client), "the first to be noted")
     assert "everything is saved" in client.end()
     assert mine(real, tmp_path, real.url) == []
     client.start("--max-batches", "1")
