@@ -16,11 +16,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.accounts import NumberedAccount
-from bench.quorum_node import NETWORK, REGISTRY, TIMES
+from bench.quorum_node import NETWORK, REGISTRY, Endless
 from consensus.model.config import PRESETS
 from consensus.quorum.capacity import layout_of
 from consensus.quorum.parts import Span
 from consensus.quorum.peers import Peer
+from economics.networks import DEVNET_TIMES
 from node.logs import configure
 from node.net.catalogue import Catalogue
 from node.net.client import Network
@@ -73,7 +74,7 @@ def main() -> int:
         doors = stack.enter_context(Doors(port.listen(team.PROTOCOL)))
         teams = Teams(key.account, Around(port, doors, blame=port.charge), options.home / "quorums")
         signer = Consents(key, 31337, REGISTRY)
-        stack.enter_context(QuorumService(port, teams, signer, offer, TIMES, lambda: int(time.time())))
+        stack.enter_context(QuorumService(port, teams, signer, offer, DEVNET_TIMES, Endless()))
         threading.Thread(target=_watch, args=(network,), daemon=True).start()
         said = {"address": network.addresses()[0], "peer": network.me, "pid": network.pid, "root": root.hex()}
         print(json.dumps(said), flush=True)

@@ -44,6 +44,7 @@ def listening(router: APIRouter) -> tuple[socket.socket, uvicorn.Server]:
     """A server of these routes that has its port but does not run yet."""
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # or asyncio leaves the delay of small packets on
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who connects before the server runs waits for it
     app = FastAPI()
     app.include_router(router)
     options = {"ws": "websockets-sansio", "ws_max_size": MESSAGE_BYTES, "lifespan": "off"}
