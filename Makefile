@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser
+.PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -40,6 +40,9 @@ test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts $(STAMPS)/dashb
 
 test-install: $(STAMPS)/package ## install the package elsewhere and run it from there
 	$(BIN)/python -m pytest -q tests/install -m install
+
+test-long: $(STAMPS)/package ## six members of a cohort over the real network, one of them offline: many minutes
+	$(BIN)/python -m pytest -q tests/cohort -m long
 
 test-interop: $(STAMPS)/package $(STAMPS)/interop ## identify and gossip with js-libp2p, both ways
 	$(BIN)/python -m pytest -q tests/interop -m interop

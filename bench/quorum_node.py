@@ -32,7 +32,7 @@ from consensus.commitments.trace import StepLeaf, Trace
 from consensus.model.config import PRESETS, ModelConfig
 from consensus.model.init import init_weights
 from consensus.quorum.capacity import layout_of
-from consensus.quorum.parts import Span
+from consensus.quorum.parts import Span, part_count
 from consensus.quorum.peers import Peer
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
 from consensus.training.step import Trainer, TrainState
@@ -156,7 +156,12 @@ class Node:
         return Offer(node, NETWORK, layout, self._options.steps)
 
     def rounds(self) -> None:
-        """Train rounds in one quorum after the other, until one has done all that were asked for."""
+        """Train rounds in one quorum after the other, until one has done all that were asked for; a node that holds the
+        whole model trains them alone."""
+        if not self._resting and self._options.held == f"0:{part_count(self._config.layers)}":
+            for number in range(1, self._options.rounds + 1):
+                _say(self._round_alone(number))
+            self._resting = True
         while not self._resting:
             mine = self._team()
             census = self.service.census
@@ -229,6 +234,15 @@ class Node:
             found["whole"] = end.root.hex()
             found["update"] = self._sync.publish(number, start_weights(config, number), end.groups["weights"])
         return found
+
+    def _round_alone(self, number: int) -> dict[str, Any]:
+        """One round without a quorum; what came of it."""
+        began, account, start = time.monotonic(), self._key.account, start_weights(self._config, number)
+        state = alone_state(self._config, number, account, self._options.steps)
+        found = {"round": number, "quorum": "", "leader": account.hex(), "seat": 0, "members": 1}
+        found |= {"root": state_root(state.weights, state.m, state.v).hex()}
+        found |= {"update": self._sync.publish(number, start, state.weights)}
+        return found | {"seconds": round(time.monotonic() - began, 2)}
 
     def _team(self) -> Team:
         """The quorum's team, as soon as there is a quorum."""

@@ -14,7 +14,7 @@ from bench.quorum_node import MODELS, outer_alone
 from bench.quorum_sync import SYNC_SECONDS
 
 ALONE: Final = ("0:6",) * 3
-"""Three that each hold the whole model, so that each leads a quorum of one: what is exchanged is theirs."""
+"""Three that each hold the whole model and train alone: what is exchanged is theirs."""
 STEPS: Final = 4
 THIN: Final = Link(latency=0.005, rate=400_000)
 """400 KB a second: an update of `tiny`, 3.5 MB, is under way for nine seconds."""

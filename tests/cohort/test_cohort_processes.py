@@ -15,7 +15,7 @@ from bench.cohort_fleet import start
 from consensus.training.outer import update_weight
 from node.data.corpus import ensure_default
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.long]
 STEPS = 2
 HELD = ["0:2", "2:4", "0:2", "2:4", "async 0:4", "async 0:4"]
 AWAY = NumberedAccount(6).account.hex()
