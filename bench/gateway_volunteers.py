@@ -107,8 +107,10 @@ def volunteer(url: str, folder: Path, measured: Measured, control: Control) -> C
         username=folder.name, engine=engine,
     )  # fmt: skip
 
-    session.delivery = Noting(session.gateway, session.folder, session.residuals, control, board)
-    session.delivery.measured = measured
+    work = session.work
+    noting = Noting(session.gateway, work.folder, work.residuals, control, board)
+    noting.measured = measured
+    work.delivery = noting
 
     def run() -> None:
         try:
