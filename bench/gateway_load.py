@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,6 +227,9 @@ def measure(count: int, seconds: float, database: str) -> dict[str, Any]:
             account = books(gateway, receipts)
             figures = f"{gateway.url}/api/v1/stats/global"
             body = httpx.get(figures, timeout=30).raise_for_status().content
+            if account["lost"]:
+                shutil.copy(gateway.log, RESULTS.with_suffix(".log"))
+                account["idle_reason"] = json.loads(body)["idle_reason"]
             rate, took = asyncio.run(burst(figures, BURST_SECONDS))
             end = gateway.rss_mb()
         finally:
