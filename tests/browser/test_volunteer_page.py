@@ -129,7 +129,7 @@ def test_the_gateways_own_pages_say_how_to_take_part(
     page = open_page()
     page.goto(gateway_uri)
     page.get_by_text(f"ponw volunteer {gateway_uri} --panel").wait_for()
-    page.get_by_text("Volunteers active").wait_for()
+    page.get_by_role("heading", name="More than one thread").wait_for()
     axe(page)
     shoot(page, "gateway-wide-light")
 
