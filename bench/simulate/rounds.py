@@ -21,8 +21,8 @@ from consensus.quorum.lottery import is_due, panel
 from consensus.quorum.modes import Mode
 from consensus.quorum.session import RUNNING
 from consensus.training.outer import update_weight
-from economics.cohort import inner_steps, segment_length
-from economics.constants import AUDIT_SEGMENTS, CLAIM_SEGMENTS, UPDATE_FRESHNESS, UPDATE_FRESHNESS_OLD
+from economics.cohort import inner_steps, segment_length, update_freshness
+from economics.constants import AUDIT_SEGMENTS, CLAIM_SEGMENTS
 
 if TYPE_CHECKING:
     from bench.simulate.network import Network
@@ -31,11 +31,6 @@ TOY = 64
 """Coordinates of the stand-in for a part's update, on which the real mean is computed."""
 BYTES_BY_COORDINATE = 1 + 4 / BLOCK
 """int8 and one scale a block."""
-
-
-def freshness(age_seconds: int) -> int:
-    """Basis points by the age of an update."""
-    return next((int(factor) for limit, factor in UPDATE_FRESHNESS if age_seconds < limit), int(UPDATE_FRESHNESS_OLD))
 
 
 @dataclass
@@ -124,7 +119,7 @@ class Rounds:
             update = truth + 0.5 * torch.randn(TOY, generator=make)
             wrong = self.network.machines[one.account].wrong
             age = (self.network.loop.now - one.last_ms) // 1000
-            parts.append((update_weight(int(one.batches), freshness(age)), -update if wrong else update))
+            parts.append((update_weight(int(one.batches), update_freshness(age)), -update if wrong else update))
         mean = window_mean([update for _, update in parts], [weight for weight, _ in parts], trimmed())
         return float((mean - truth).norm() / truth.norm())
 

@@ -31,7 +31,7 @@ from node.training.errors import OuterMismatchError
 from node.training.helped import may_train, tell_claimed
 from node.training.helping import Helpers
 from node.training.inner import InnerLoop, RoundWork
-from node.training.ledger import Ledger, RoundView, final_set
+from node.training.ledger import Ledger, RoundView
 from node.training.outer import NextState, OuterLoop
 from node.training.prover import Prover
 from node.training.quorum_chores import QuorumChores
@@ -383,8 +383,6 @@ class RoundLoop:
     def _outer(self, view: RoundView) -> None:
         p = self._p
         p.reporter.update(activity="taking the outer step")
-        if not _has_all_finals(view):
-            return
         computed = self._computed(view)
         if p.chores.turn(view, "outer"):
             claim = p.prover.outer_claim(view, computed.root)
@@ -395,8 +393,6 @@ class RoundLoop:
     def _outer_window(self, view: RoundView) -> None:
         p = self._p
         p.reporter.update(activity="waiting for the outer step to become final")
-        if not _has_all_finals(view):
-            return
         try:
             p.outer.require_same(view, self._computed(view))
         except OuterMismatchError as error:
@@ -490,11 +486,3 @@ class RoundLoop:
             step=0 if changed else self._p.reporter.now.step,
             claims=self._p.records.rows(),
         )
-
-
-def _has_all_finals(view: RoundView) -> bool:
-    """Whether the events read so far tell of every claim that the round's figures, read a moment later, count as final.
-
-    Where they do not, the next look tells: an outer step over fewer updates would be a wrong one.
-    """
-    return final_set(view.finals) == view.info.final_set

@@ -12,12 +12,13 @@ from bench.simulate.machines import MODEL, Machine, Spec, make_machines
 from bench.simulate.network import Network
 from bench.simulate.pipeline import step_us
 from bench.simulate.report import SAMPLE_MS, report, sample
-from bench.simulate.rounds import Rounds, freshness
+from bench.simulate.rounds import Rounds
 from bench.simulate.run import simulate
 from consensus.quorum.capacity import LAYER_WORK, Layout
 from consensus.quorum.modes import Mode
 from consensus.quorum.parts import Span
 from consensus.quorum.session import BOUND, RUNNING, engaged
+from economics.cohort import update_freshness
 
 SPEC = Spec(nodes=100, hours=3, seed=7, batches_min=50, uptime_hours=4.0)
 
@@ -142,4 +143,11 @@ def test_machines_come_from_the_seed_alone() -> None:
 
 
 def test_freshness_by_age() -> None:
-    assert [freshness(age) for age in (0, 59, 60, 3_599, 3_600, 86_400)] == [10_000, 10_000, 9_000, 9_000, 7_000, 3_000]
+    assert [update_freshness(age) for age in (0, 59, 60, 3_599, 3_600, 86_400)] == [
+        10_000,
+        10_000,
+        9_000,
+        9_000,
+        7_000,
+        3_000,
+    ]
