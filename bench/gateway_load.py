@@ -211,6 +211,7 @@ def quantile(values: list[float], share: float) -> float:
 
 def measure(count: int, seconds: float, database: str) -> dict[str, Any]:
     """One whole run."""
+    RESULTS.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ponw-load-") as temporary:
         folder = Path(temporary)
         gateway = Gateway(folder / "gateway", database)
@@ -266,7 +267,6 @@ def main() -> None:
     parser.add_argument("--database-url", default="")
     given = parser.parse_args()
     found = measure(given.volunteers, given.seconds, given.database_url)
-    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps({name: value for name, value in found.items() if name != "routes"}, indent=2))
     for route, figures in found["routes"].items():

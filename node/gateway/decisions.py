@@ -61,7 +61,7 @@ class Decisions:
         worker = session.get_one(Worker, update.worker_id)
         outcome, before = verdict.outcome, worker.reputation
         worker.reputation = after(before, outcome)
-        counts, counted = outcome in GOOD, _counted(session, update.id)
+        counts, counted = outcome in GOOD, counted_before(session, update.id)
         worker.batches += counts - counted
         worker.tokens += (counts - counted) * update.samples * self._seq_len
         worker.rejected += not counts
@@ -116,7 +116,7 @@ def recall(session: Session, worker_id: str) -> None:
         session.add(update)
 
 
-def _counted(session: Session, update_id: str) -> bool:
+def counted_before(session: Session, update_id: str) -> bool:
     """Whether an upload that is held again was already put down to its sender's good."""
     good = [outcome.value for outcome in GOOD]
     asked = select(ReputationEvent.id).where(

@@ -18,12 +18,12 @@ from economics.units import BPS
 from node.gateway import wire
 from node.gateway.archive import Archive
 from node.gateway.checks import Opened, disproof, open_upload, require_match
-from node.gateway.decisions import Decisions, Event, Verdict, held_updates, lock_workers
+from node.gateway.decisions import Decisions, Event, Verdict, counted_before, held_updates, lock_workers
 from node.gateway.payload import payload_size, read_raw, zero_hash
 from node.gateway.ports import Blobs, Events, Queue
 from node.gateway.problems import Code, ProblemError
 from node.gateway.profiles import Impression, Profiles
-from node.gateway.reputation import Outcome, recomputation_rate
+from node.gateway.reputation import Outcome, recomputation_rate, replicas
 from node.gateway.schemas import Receipt, UploadMeta
 from node.gateway.settings import GatewaySettings
 from node.gateway.states import ClaimStates
@@ -92,6 +92,40 @@ class UploadIntake:
                 except _AnotherUploadError:
                     continue
             raise ProblemError(Code.BUSY, "Other uploads of this batch are just being taken.", retry_after=1)
+
+    def reconsider(self, batch: Batch) -> bool:
+        """Decide what is held of a batch as if it came now: what stood apart among few, or was not to be compared with
+        anything, may be like all others since. False: the batch has to be trained again.
+
+        Raises BlobError, DatabaseError.
+        """
+        with self._storage.read() as session:
+            rows = held_updates(session, batch.id)
+            if any(counted_before(session, row.id) for row in rows):  # a liar's, recalled
+                return False
+        seen = [self.profiles.impression(self.profiles.profile(row), row) for row in rows]
+        impression = Impression(next((one.reason for one in seen if one.reason), ""), any(one.unlike for one in seen))
+        with self._storage.write() as session:
+            workers = lock_workers(session, {row.worker_id for row in rows})
+            locked = select(Batch).where(Batch.id == batch.id).with_for_update()
+            fresh = session.exec(locked.execution_options(populate_existing=True)).one()
+            held = held_updates(session, batch.id)
+            if [row.id for row in held] != [row.id for row in rows] or not self._enough(session, held, workers):
+                return False
+            outcome = self._outcome(fresh, held, impression, workers)
+            if outcome is None:
+                return False
+            events = self.decisions.apply(session, fresh, [Verdict(row.id, outcome) for row in held])
+        self._publish(events)
+        return True
+
+    def _enough(self, session: Session, held: Sequence[Update], workers: dict[str, Worker]) -> bool:
+        """Whether these volunteers' batches need no more results: a lone one whose replica never came is not enough."""
+        now, trusted = self._storage.now(session), self._settings.trusted_reputation
+        if any((worker.quarantined_until or 0) > now for worker in workers.values()):
+            return False
+        most = max((worker.reputation for worker in workers.values()), default=0)
+        return len(held) >= replicas(most, trusted, self._settings.replicas)
 
     def receipt(self, worker: Worker, update_id: str) -> Receipt:
         """How an upload stands. Raises ProblemError UPDATE: none of this worker's."""
@@ -187,9 +221,12 @@ class UploadIntake:
             events = self._decide(session, batch, row, arrival, workers)
             session.flush()
             receipt = self._receipt(session, row)
+        self._publish(events)
+        return receipt
+
+    def _publish(self, events: Sequence[Event]) -> None:
         for kind, detail in events:
             self._events.publish(kind, detail)
-        return receipt
 
     def _require_admitted(self, session: Session, worker: Worker) -> None:
         now = self._storage.now(session)
@@ -220,13 +257,20 @@ class UploadIntake:
             return []
         if any(one.worker_id not in workers for one in held):
             raise _AnotherUploadError
+        outcome = self._outcome(batch, held, arrival.impression, workers)
+        verdicts = [] if outcome is None else [Verdict(one.id, outcome) for one in held]
+        return self.decisions.apply(session, batch, verdicts)
+
+    def _outcome(
+        self, batch: Batch, held: Sequence[Update], impression: Impression, workers: dict[str, Worker]
+    ) -> Outcome | None:
+        """What uploads that nobody trained again can be taken as; None: somebody has to."""
         alone = batch.chain_round is not None and len(held) == 1  # a claim puts a bond at stake
-        if alone or arrival.impression.reason or len({one.result_hash for one in held}) > 1:
-            return []
-        if self._is_drawn(batch, [workers[one.worker_id] for one in held], arrival.impression.unlike):
-            return []
-        outcome = Outcome.AGREED if len(held) > 1 else Outcome.UNCHECKED
-        return self.decisions.apply(session, batch, [Verdict(one.id, outcome) for one in held])
+        if not held or alone or impression.reason or len({one.result_hash for one in held}) > 1:
+            return None
+        if self._is_drawn(batch, [workers[one.worker_id] for one in held], impression.unlike):
+            return None
+        return Outcome.AGREED if len(held) > 1 else Outcome.UNCHECKED
 
     def _is_drawn(self, batch: Batch, workers: Sequence[Worker], unlike: bool) -> bool:
         """Whether the gateway trains this batch again. The draw is the same however often it is made."""

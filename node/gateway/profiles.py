@@ -59,9 +59,10 @@ class Profiles:
             if (copied := _copied(session, like)) is not None:
                 return Impression(f"its payload is that of another batch ({copied})")
             near = _accepted(session, like, self._lag)
-        return Impression(suspicion(own, [self._profile(row) for row in near]), len(near) < SAMPLE_MIN)
+        return Impression(suspicion(own, [self.profile(row) for row in near]), len(near) < SAMPLE_MIN)
 
-    def _profile(self, row: Update) -> Profile:
+    def profile(self, row: Update) -> Profile:
+        """Of an upload in the blob store. Raises BlobError."""
         with self._lock:
             found = self._kept.get(row.id)
         if found is None:

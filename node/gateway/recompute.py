@@ -68,6 +68,8 @@ class Recomputer:
         """
         done = 0
         while not self._stop.is_set() and (case := self._next()) is not None:
+            if self._intake.reconsider(case.batch):
+                continue
             verdicts = [Verdict(row.id, Outcome.UNPROVEN, "the residual was not shown in time") for row in case.late]
             if case.rows:
                 judged = self._judge(case)

@@ -18,6 +18,7 @@ from consensus.aggregation.compression import ErrorFeedback
 from node.data.corpus import ensure_default
 from node.data.dataset import Dataset
 from node.gateway import wire
+from node.gateway.outliers import SAMPLE_MIN
 from node.gateway.payload import CODECS, encode_payload, raw_bytes, tensors_hash, zero_hash
 from node.gateway.problems import Code, ProblemError
 from node.gateway.schemas import BatchOffer, Receipt
@@ -48,6 +49,11 @@ def strict(tmp_path: Path, dataset: Dataset) -> Iterator[House]:
 def state(house: House, receipt: Receipt) -> tuple[str, str]:
     row = house.update(receipt)
     return row.state, row.reason
+
+
+def events(house: House) -> list[ReputationEvent]:
+    with house.storage.read() as session:
+        return list(session.exec(select(ReputationEvent)))
 
 
 def batch_of(house: House, offer: BatchOffer) -> Batch:
@@ -194,6 +200,34 @@ def test_a_draw_decides_what_is_trained_again(tmp_path: Path, dataset: Dataset) 
     assert house.recomputer.run() == held
     assert {row.state for row in house.updates()} == {"accepted"}
     assert house.recomputer.run() == 0
+    house.close()
+
+
+def test_what_waited_for_something_to_be_compared_with_is_not_all_trained_again(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    house = House(tmp_path, dataset, sizes=(8,), replicas=1, recompute_new=0, recompute_trusted=0)
+    workers = [house.worker(f"w{n}") for n in range(16)]
+    assert [house.honest(worker).state for worker in workers] == ["held"] * 16
+    assert house.recomputer.run() < 16
+    assert {row.state for row in house.updates()} == {"accepted"}
+    kinds = [event.kind for event in events(house)]
+    assert SAMPLE_MIN <= kinds.count("verified") == 16 - kinds.count("unchecked") < 16
+    house.close()
+
+
+def test_a_lone_result_whose_replica_never_came_is_trained_again(tmp_path: Path, dataset: Dataset) -> None:
+    house = House(tmp_path, dataset, sizes=(8,), recompute_new=0, recompute_trusted=0)
+    ada, bob = house.worker("ada"), house.worker("bob")
+    for _ in range(SAMPLE_MIN):
+        house.honest(ada)
+        assert house.honest(bob).state == "accepted"
+    lone = house.honest(ada)
+    house.advance(house.settings.lease_max_seconds)
+    house.queue.sweep()
+    assert house.recomputer.run() == 1
+    assert state(house, lone)[0] == "accepted"
+    assert [event.kind for event in events(house) if event.update_id == lone.update_id] == ["verified"]
     house.close()
 
 
