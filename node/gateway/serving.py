@@ -25,6 +25,7 @@ from node.gateway.app import create_app
 from node.gateway.gateway import Gateway, open_gateway
 from node.gateway.jobs import Background, Leadership
 from node.gateway.live import MESSAGE_LIMIT
+from node.gateway.memory import give_back_freed
 from node.gateway.settings import ENV_PREFIX, GatewaySettings
 from node.logs import get_logger
 from node.training.work import Workshop
@@ -61,6 +62,7 @@ def run(settings: GatewaySettings, listener: socket.socket, ready: Callable[[Gat
     Raises:
         ServerStoppedError: a background job or a serving process died. What `open_gateway` raises.
     """
+    give_back_freed()
     gateway = open_gateway(settings, workshop_of(settings))
     dead: list[str] = []
     try:
@@ -180,6 +182,7 @@ def child(listener: socket.socket, home: Path) -> None:
     """A process that serves and does no background work."""
     from node.gateway.settings import load  # noqa: PLC0415 - with the environment of the parent
 
+    give_back_freed()
     settings, parent = load(home), os.getppid()
     gateway = open_gateway(settings, workshop_of(settings))
     threading.Thread(target=_end_with, args=(parent,), name="gateway-parent", daemon=True).start()
