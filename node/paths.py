@@ -36,9 +36,10 @@ def resolve_home(given: Path | None = None) -> Path:
 def disk_error(action: str, path: Path, error: OSError) -> DiskError:
     """One sentence for an operating-system error on a file, with the usual remedy."""
     reason = error.strerror or type(error).__name__
-    return DiskError(
-        f"Cannot {action} {path}: {reason}.", "Check the free space and the permissions of that folder, then try again."
-    )
+    hint = "Check the free space and the permissions of that folder, then try again."
+    if isinstance(error, FileNotFoundError):
+        hint = "Check the path."
+    return DiskError(f"Cannot {action} {path}: {reason}.", hint)
 
 
 def private_folder(path: Path) -> Path:

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from node.errors import DatabaseError, DiskError
 from node.paths import PRIVATE_FILE, private_folder
@@ -36,6 +36,7 @@ _POSTGRES = {
 }
 _MIGRATION_LOCK = 0x706F6E77
 _CORRUPT_HINT = "Restore the file from a backup, or move it away and start again; the chain still has every claim."
+_URL_HINT = "Give it as postgresql://USER@HOST/NAME or sqlite:///PATH."
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -54,7 +55,7 @@ def open_engine(url: str, migrations: Path = _MIGRATIONS) -> Engine:
         BusyDatabaseError, DatabaseError: it is locked or cannot be opened.
         DiskError: the disk is full, or its folder cannot be created.
     """
-    parsed = make_url(url)
+    parsed = _parse(url)
     name = parsed.database or parsed.get_backend_name()
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -71,6 +72,16 @@ def open_engine(url: str, migrations: Path = _MIGRATIONS) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:  # its text may hold the password
+        raise DatabaseError("The database's URL cannot be read.", _URL_HINT) from error
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise DatabaseError(f"There is no driver for databases of the kind {parsed.get_backend_name()}.", _URL_HINT)
+    return parsed
 
 
 @contextmanager

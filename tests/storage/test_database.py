@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from node.errors import DiskError
+from node.errors import DatabaseError, DiskError
 from node.storage import database
 from node.storage.errors import BusyDatabaseError, CorruptDatabaseError, NewerDatabaseError
 from node.storage.store import Store
@@ -140,3 +140,13 @@ def test_disk_full_is_one_sentence_and_keeps_what_was_there(home, tmp_path_facto
     assert "DiskError: Cannot write the database" in errors.splitlines()[-1]
     with Store.open(home) as store:
         assert store.latest_round().number == int(out.split()[-1])
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense://ada:opensesame@host/x", "ada:opensesame@host", "mysql://ada:opensesame@host/x"]
+)
+def test_a_url_of_another_kind_is_refused_in_words(url: str) -> None:
+    with pytest.raises(DatabaseError) as refused:
+        database.open_engine(url)
+    assert "postgresql://" in refused.value.hint
+    assert "opensesame" not in refused.value.message + refused.value.hint
