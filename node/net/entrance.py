@@ -97,8 +97,10 @@ class Entrance:
         self._wanted: Counter[str] = Counter()
         self._upgrade_outbound: Callable[..., Awaitable[Any]] = swarm.upgrade_outbound_raw_conn
         self._add: Callable[..., Awaitable[Any]] = swarm.add_conn
+        self._upgrade_inbound: Callable[..., Awaitable[Any]] = swarm.upgrade_inbound_raw_conn
         swarm._handle_inbound_connection = self._arrived
         swarm.upgrade_outbound_raw_conn = self._dialled
+        swarm.upgrade_inbound_raw_conn = self._taken
         swarm.add_conn = self._added
 
     def place_of(self, connection: Any) -> Place | None:
@@ -141,7 +143,7 @@ class Entrance:
                 return
             try:
                 _PLACE.set(place)
-                muxed = await self._swarm.upgrade_inbound_raw_conn(RawConnection(stream, False), listener)
+                muxed = await self._upgrade_inbound(RawConnection(stream, False), listener)
                 await muxed.event_shutting_down.wait()
             except Exception as error:  # noqa: BLE001 - the library raises anything on junk
                 log.debug("no connection of %s: %s", host, error)
@@ -150,7 +152,16 @@ class Entrance:
 
     async def _dialled(self, raw: Any, peer_id: Any, pre_scope: Any = None) -> Any:
         """A connection that we have opened; raises SwarmException where it has no place."""
-        peer = name_of(peer_id)
+        return await self._opened(raw, name_of(peer_id), lambda: self._upgrade_outbound(raw, peer_id, pre_scope))
+
+    async def _taken(self, raw: Any, address: Multiaddr) -> Any:
+        """The answering side of a connection that came and has a place, or that we opened to meet one half way."""
+        place = _PLACE.get(None)
+        if place is not None and not place.peer and self.places.holds(place):
+            return await self._upgrade_inbound(raw, address)
+        return await self._opened(raw, "", lambda: self._upgrade_inbound(raw, address))
+
+    async def _opened(self, raw: Any, peer: str, upgrade: Callable[[], Awaitable[Any]]) -> Any:
         with trio.CancelScope() as scope:
             wanted = peer in self._wanted or self._trusted(peer)
             place = self.places.dial(_origin(raw), peer, wanted, self._clock(), scope.cancel)
@@ -158,7 +169,7 @@ class Entrance:
                 raise SwarmException(NO_PLACE)  # the caller closes the connection
             _PLACE.set(place)
             try:
-                return await self._upgrade_outbound(raw, peer_id, pre_scope)
+                return await upgrade()
             except BaseException:
                 self.places.leave(place)
                 raise

@@ -29,7 +29,14 @@ from node.net.guard import GONE, GuardedHost, Watch, contained, name_of
 from node.net.handshake import Handshake, Self
 from node.net.hotkey import peer_of, peer_text
 from node.net.identity import peer_bytes
-from node.net.limits import DISCOVERY_SECONDS, HELLO_PROTOCOL, HELLO_SECONDS, STAKE_FRESH_SECONDS, WANTED_MEMBERS
+from node.net.limits import (
+    DIRECT_SECONDS,
+    DISCOVERY_SECONDS,
+    HELLO_PROTOCOL,
+    HELLO_SECONDS,
+    STAKE_FRESH_SECONDS,
+    WANTED_MEMBERS,
+)
 from node.net.members import Member, Members
 from node.net.origins import TRUSTED, Origins, account_origin
 from node.net.places import Places, Standing
@@ -175,7 +182,7 @@ class PeerHost:
         self.swarm.unblock_peer(peer_id)
         direct = [Multiaddr(text) for text in addresses if relay_of(text) is None]
         try:
-            with trio.fail_after(seconds):
+            with trio.fail_after(min(seconds, DIRECT_SECONDS) if self.relaying.on else seconds):
                 await self.host.connect(PeerInfo(peer_id, direct))
         except (*GONE, trio.TooSlowError, ValueError) as error:
             if await self.relaying.dial(peer, [found for text in addresses if (found := relay_of(text))]):

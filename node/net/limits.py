@@ -120,8 +120,12 @@ RELAY_RESERVATION_SECONDS: Final = 3600
 RELAY_RENEW_SECONDS: Final = 900.0
 RELAY_CALL_SECONDS: Final = 20.0
 RELAY_TICK: Final = 0.5
+DIRECT_SECONDS: Final = 5.0
+"""Where relays are used, one is tried when a peer does not answer at its own address for so long."""
 RELAYS_TRIED: Final = 4
 """Relays tried to reach one peer."""
+PUNCHED_MAX: Final = 4
+"""Addresses tried of one peer, hole punching."""
 
 CONTROL_FRAME_BYTES: Final = 1 << 20
 CONTROL_CONNECTIONS: Final = 512

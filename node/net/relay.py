@@ -16,7 +16,9 @@ import trio
 from libp2p.abc import ConnectionType
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.rcmgr import Direction
 from libp2p.relay.circuit_v2.config import RelayConfig, RelayRole
+from libp2p.relay.circuit_v2.dcutr import DCUtRProtocol
 from libp2p.relay.circuit_v2.protocol import PROTOCOL_ID as HOP
 from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
 from libp2p.relay.circuit_v2.protocol_buffer import StatusCode
@@ -25,11 +27,12 @@ from libp2p.relay.circuit_v2.transport import CircuitV2Transport
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from node.net.book import CIRCUIT, split_address
+from node.net.book import CIRCUIT, plain_address, split_address
 from node.net.entrance import Entrance
 from node.net.errors import NetworkError, PeerLostError
 from node.net.guard import GONE, GuardedHost, contained, name_of, reset_quietly
 from node.net.limits import (
+    PUNCHED_MAX,
     RELAY_CALL_SECONDS,
     RELAY_RENEW_SECONDS,
     RELAY_RESERVATION_SECONDS,
@@ -120,6 +123,28 @@ class GuardedRelay(CircuitV2Protocol):
             await reset_quietly(dst_stream)
 
 
+class Punching(DCUtRProtocol):
+    """The library's hole punching (DCUtR): two that met through a relay dial each other at one time, each from the port
+    it listens on, so that the firewall of either takes the other's packets for an answer."""
+
+    async def initiate_hole_punch(self, peer_id: ID) -> bool:
+        """Only where the relayed connection came in, as the specification has it: in the library both begin at once."""
+        held = self.host.get_network().get_connections(peer_id)
+        if not any(is_relayed(each) and each.direction == Direction.INBOUND for each in held):
+            return False
+        return bool(await super().initiate_hole_punch(peer_id))
+
+    def _decode_observed_addrs(self, addr_bytes: list[bytes]) -> list[Multiaddr]:
+        """A few plain addresses: each is dialled several times."""
+        found = []
+        for address in super()._decode_observed_addrs(addr_bytes[:PUNCHED_MAX]):
+            try:
+                found.append(Multiaddr(plain_address(str(address))))
+            except NetworkError as error:
+                log.debug("hole punching: %s", error.message)
+        return found
+
+
 class Relaying:
     """What one host does with relays, as its settings say. `may_reserve` tells whom we relay for."""
 
@@ -141,6 +166,7 @@ class Relaying:
             reservation_ttl=RELAY_RESERVATION_SECONDS,
         )
         self._reserved: dict[str, tuple[Member, float]] = {}
+        self._punching = Punching(host)
         self._protocol = GuardedRelay(
             host, entrance, limits, settings.mode == "serve", may_reserve, self._reserved.__contains__
         )
@@ -153,7 +179,11 @@ class Relaying:
         if not self.on:
             yield
             return
-        async with background_trio_service(self._protocol), trio.open_nursery() as nursery:
+        async with (
+            background_trio_service(self._protocol),
+            background_trio_service(self._punching),
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(contained, self._keep, nursery)
             try:
                 yield

@@ -220,3 +220,22 @@ def test_two_behind_a_cut_link_meet_through_the_third(tmp_path: Path) -> None:
                 with _dialled(a, b.me) as stream:
                     assert _carried(stream, 256 * KIB) == b"x" * 256 * KIB
                 assert b.me in ids(a)
+
+
+def test_two_behind_firewalls_end_up_with_a_connection_of_their_own(tmp_path: Path) -> None:
+    """Tensors do not go through the relay here, so a stream of the node's means that the holes were punched."""
+    stake_file(tmp_path, 1, 2, 3)
+    with three() as net:
+        net.wall(1, 2)
+        serve = settings(tmp_path, "r", host=net.host(0), relay=RelaySettings(mode="serve"))
+        with Elsewhere(net.command, 0, serve, 1) as relay:
+            at = relay.addresses()[0]
+            both = RelaySettings(mode="use", through=[at])
+            with (
+                Elsewhere(net.command, 1, settings(tmp_path, "a", at, host=net.host(1), relay=both), 2) as a,
+                Elsewhere(net.command, 2, settings(tmp_path, "b", at, host=net.host(2), relay=both), 3) as b,
+                _echo(b),
+            ):
+                until(lambda: {a.me, b.me} <= ids(relay))
+                with _dialled(a, b.me) as stream:
+                    assert _carried(stream, 256 * KIB) == b"x" * 256 * KIB
