@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     )
     p2p_relays: str = Field("", description="relays through which it is reached, by commas: /…/p2p/PEER")
     p2p_relay_streams: bool = Field(False, description="whether tensors may go through a relay")
+    p2p_relay_punch: bool = Field(True, description="whether it and peers it met through a relay dial each other")
     p2p_relay_peers: Annotated[int, Field(ge=1, le=1024)] = Field(
         RELAY_RESERVATIONS, description="as a relay: most peers that are reached through it"
     )

@@ -34,6 +34,7 @@ def net_settings(settings: Settings, deployment: Deployment) -> NetSettings:
         mode=settings.p2p_relay,
         through=_listed(settings.p2p_relays),
         streams=settings.p2p_relay_streams,
+        punch=settings.p2p_relay_punch,
         reservations=settings.p2p_relay_peers,
         bytes=settings.p2p_relay_mib << 20,
         seconds=settings.p2p_relay_seconds,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import trio
@@ -181,7 +181,7 @@ class Relaying:
             return
         async with (
             background_trio_service(self._protocol),
-            background_trio_service(self._punching),
+            background_trio_service(self._punching) if self._settings.punch else nullcontext(),
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(contained, self._keep, nursery)

@@ -60,12 +60,14 @@ class Room(BaseModel):
 class RelaySettings(BaseModel):
     """Circuit relay v2. `mode`: "off"; "use" dials peers through relays and, with `through`, is reached through those;
     "serve" relays for others besides. `streams`: whether the node's own streams, which carry tensors, may go through a
-    relay. The rest bounds what we relay; see `node.net.limits`."""
+    relay; `punch`: whether it and who it met through a relay dial each other. The rest bounds what we relay; see
+    `node.net.limits`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     mode: Literal["off", "use", "serve"] = "off"
     through: list[str] = []
     streams: bool = False
+    punch: bool = True
     reservations: Count = RELAY_RESERVATIONS
     circuits: Count = RELAY_CIRCUITS
     seconds: Annotated[int, Field(ge=1)] = RELAY_SECONDS

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ import trio
 
 from bench.fuzz.sender import Sender, sender
 from node.net.client import Network
+from node.net.guard import GONE
 from node.net.hotkey import peer_text
 from node.net.identity import hot_key, peer_bytes
 from node.net.limits import ORIGIN_BAN, UNPROVEN_EACH, UNSTAKED_EACH
@@ -22,6 +24,7 @@ from node.net.score import Offence
 from node.net.settings import Room
 from node.net.wire.common_pb2 import Refusal
 from node.net.wire.gossip_pb2 import Heartbeat
+from node.net.wire.hello_pb2 import HelloAnswer
 from tests.net.peer_nodes import NETWORK, Signer, ids, settings, stake_file, until
 
 pytestmark = pytest.mark.process
@@ -63,6 +66,16 @@ def _joined(peer: Network, address: str) -> bool:
     return bool(ids(peer))
 
 
+async def _let_in(one: Sender) -> None:
+    """Connect, at the pace of an address that is banned if need be."""
+    with trio.fail_after(60):
+        while True:
+            with contextlib.suppress(*GONE):
+                await one.connect()
+                return
+            await trio.sleep(0.2)
+
+
 @pytest.fixture
 def besieged(tmp_path: Path) -> Iterator[Besieged]:
     stake_file(tmp_path, 1, 2, STAKED)
@@ -75,16 +88,25 @@ def _seed(number: int) -> bytes:
 
 
 @asynccontextmanager
-async def _crowd(address: str, count: int) -> AsyncIterator[list[Sender]]:
-    """Hosts with fresh keys, each connected if it was let in, and kept."""
-    async with contextlib.AsyncExitStack() as stack:
-        made = []
+async def _crowd(address: str, count: int, answers: list[HelloAnswer] | None = None) -> AsyncIterator[None]:
+    """Hosts with fresh keys, one after the other connected if it is let in, and kept. Silent, unless `answers` takes
+    what they are told."""
+    over = trio.Event()
+
+    async def one(number: int, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        async with sender(address, _seed(number), bytes.fromhex(NETWORK)) as made:
+            with trio.move_on_after(5), contextlib.suppress(*GONE):
+                await made.connect()
+                if answers is not None:
+                    answers.append(await made.hello(None))
+            task_status.started()
+            await over.wait()
+
+    async with trio.open_nursery() as nursery:
         for number in range(count):
-            one = await stack.enter_async_context(sender(address, _seed(number), bytes.fromhex(NETWORK)))
-            with trio.move_on_after(5), contextlib.suppress(Exception):
-                await one.connect()
-            made.append(one)
-        yield made
+            await nursery.start(one, number)
+        yield
+        over.set()
 
 
 def test_two_hundred_silent_connections_of_one_address(besieged: Besieged) -> None:
@@ -99,12 +121,8 @@ def test_two_hundred_silent_connections_of_one_address(besieged: Besieged) -> No
 
 def test_two_hundred_fresh_keys_of_one_address_that_say_hello(besieged: Besieged) -> None:
     async def flood() -> None:
-        answers = []
-        async with contextlib.AsyncExitStack() as stack:
-            for number in range(CONNECTIONS):
-                one = await stack.enter_async_context(sender(besieged.address, _seed(number), bytes.fromhex(NETWORK)))
-                await one.connect()
-                answers.append(await one.hello(None))
+        answers: list[HelloAnswer] = []
+        async with _crowd(besieged.address, CONNECTIONS, answers):
             admitted = [answer.WhichOneof("answer") == "hello" for answer in answers]
             assert admitted == [number < UNSTAKED_EACH for number in range(CONNECTIONS)]
             assert {answer.refusal.code for answer in answers[UNSTAKED_EACH:]} == {Refusal.BUSY}
@@ -117,11 +135,11 @@ def test_two_hundred_fresh_keys_of_one_address_that_say_hello(besieged: Besieged
 
 def test_one_banned_key_after_the_other_bans_the_address_and_no_staked_peer(besieged: Besieged) -> None:
     """Each key sends one malformed hello only, far from a ban of its own."""
-    needed = ORIGIN_BAN // Offence.MALFORMED
+    needed = ORIGIN_BAN // Offence.MALFORMED + 3  # points decay meanwhile
 
     async def junk(number: int, account: int | None = None) -> int:
         async with sender(besieged.address, _seed(number), bytes.fromhex(NETWORK)) as hostile:
-            await hostile.connect()
+            await _let_in(hostile)
             if account is not None:
                 return int((await hostile.hello(account)).refusal.code)
             stream = await hostile.stream(HELLO)
@@ -133,7 +151,7 @@ def test_one_banned_key_after_the_other_bans_the_address_and_no_staked_peer(besi
         for number in range(needed):
             await junk(number)
         async with sender(besieged.address, _seed(9999), bytes.fromhex(NETWORK)) as fresh:
-            await fresh.connect()
+            await _let_in(fresh)
             answer = await fresh.hello(None)
             assert answer.refusal.code == Refusal.BANNED
             assert "127.0.0.1" in answer.refusal.reason

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 from libp2p.peer.id import ID
-from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, Status
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, Status, StopMessage
 from libp2p.relay.circuit_v2.protocol import PROTOCOL_ID as HOP
 from libp2p.relay.circuit_v2.protocol import STOP_PROTOCOL_ID as STOP
 from libp2p.relay.circuit_v2.utils import read_delimited_msg, write_delimited_msg
@@ -45,8 +45,8 @@ def _relay(folder: Path, **changes: object) -> Iterator[Network]:
 def _hidden(folder: Path, relay: Network, streams: bool) -> Iterator[tuple[Network, Network]]:
     """Two peers of the relay that withhold their addresses; the second has a reservation."""
     at = relay.addresses()[0]
-    use = RelaySettings(mode="use", streams=streams)
-    reached = RelaySettings(mode="use", streams=streams, through=[at])
+    use = RelaySettings(mode="use", streams=streams, punch=False)
+    reached = RelaySettings(mode="use", streams=streams, punch=False, through=[at])
     with (
         Network.start(settings(folder, "a", at, relay=use, announce=NOWHERE), Signer(2)) as a,
         Network.start(settings(folder, "b", at, relay=reached, announce=NOWHERE), Signer(3)) as b,
@@ -191,9 +191,10 @@ def test_nobody_brings_circuits_that_were_not_asked_for(tmp_path: Path) -> None:
         async with sender(address, b"1" * 32, bytes.fromhex(NETWORK)) as hostile:
             await hostile.connect()
             await hostile.hello(4)
-            stream = await hostile.stream(str(STOP))
             said = b""
             with trio.fail_after(30), contextlib.suppress(*GONE):
+                stream = await hostile.stream(str(STOP))
+                await write_delimited_msg(stream, StopMessage(type=StopMessage.CONNECT, peer=PeerId(id=b"x" * 38)))
                 said = await stream.read(1)
             assert said == b""
 
