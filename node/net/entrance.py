@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import trio
 from libp2p import create_yamux_muxer_option, new_swarm
-from libp2p.abc import ConnectionType
+from libp2p.connection_types import ConnectionType
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
 from libp2p.network.config import ConnectionConfig, RetryConfig

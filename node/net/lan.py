@@ -123,10 +123,9 @@ def _announce(host: PeerHost) -> Any:
     addresses = announced(listening, _hosts())
     port = int(host.host.get_transport_addrs()[0].value_for_protocol("tcp"))
     service = service_name(bytes(host.me.versions.network))
+    stores: Any = _Stores(host.host.get_id())
     try:
-        discovery = MDNSDiscovery(
-            _Stores(host.host.get_id()), port=port, service_type=service, listen_addrs=addresses or listening
-        )
+        discovery = MDNSDiscovery(stores, port=port, service_type=service, listen_addrs=addresses or listening)
     except OSError as error:
         log.warning("no multicast DNS on this machine: %s", error)
         return None

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import trio
-from libp2p.abc import ConnectionType
+from libp2p.connection_types import ConnectionType
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.rcmgr import Direction
@@ -129,7 +129,7 @@ class Punching(DCUtRProtocol):
 
     async def initiate_hole_punch(self, peer_id: ID) -> bool:
         """Only where the relayed connection came in, as the specification has it: in the library both begin at once."""
-        held = self.host.get_network().get_connections(peer_id)
+        held: list[Any] = list(self.host.get_network().get_connections(peer_id))
         if not any(is_relayed(each) and each.direction == Direction.INBOUND for each in held):
             return False
         return bool(await super().initiate_hole_punch(peer_id))
