@@ -190,7 +190,7 @@ class Entrance:
         except BaseException:
             del self._of[muxed]
             raise
-        place.close = lambda: self._start(_close, connection)
+        place.close = lambda: self._start(close_quietly, connection)
         self._start(self._until_closed, muxed, place)
         if not self.places.holds(place):  # pushed out meanwhile, by what could not close it yet
             place.close()
@@ -209,7 +209,8 @@ class Entrance:
             nursery.start_soon(task, *arguments)
 
 
-async def _close(connection: Any) -> None:
+async def close_quietly(connection: Any) -> None:
+    """Close a connection of the swarm; that it is gone already is as good."""
     with trio.move_on_after(CLOSING_SECONDS):
         try:
             await connection.close()

@@ -22,7 +22,7 @@ from node.net import remembered
 from node.net.bindings import Bindings
 from node.net.book import CIRCUIT, Book, relay_of, split_address
 from node.net.dht import RecordRules, Records
-from node.net.entrance import DIAL_SECONDS, Entrance, make_swarm
+from node.net.entrance import DIAL_SECONDS, Entrance, close_quietly, make_swarm
 from node.net.errors import NetworkError, PeerLostError
 from node.net.gossip import GuardedPubsub
 from node.net.guard import GONE, GuardedHost, Watch, contained, name_of
@@ -212,14 +212,10 @@ class PeerHost:
         return self.watch.ledger.score(peer, self.watch.now())
 
     def drop(self, peer: str) -> None:
-        """Close a peer's connections soon."""
-        self.spawn(self._close, peer)
-
-    async def _close(self, peer: str) -> None:
-        try:
-            await self.swarm.close_peer(ID.from_base58(peer))
-        except (*GONE, ValueError) as error:
-            log.debug("closing %s: %s", peer, error)
+        """Close the connections that a peer has now, soon. The library's own way would also forget, and leave open, one
+        that comes while it closes the others."""
+        for connection in list(self.swarm.get_connections(ID.from_base58(peer))):
+            self.spawn(close_quietly, connection)
 
     def _banned(self, peer: str) -> None:
         self.members.refuse(peer, Refusal(code=Refusal.BANNED, reason="banned"))
