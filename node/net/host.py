@@ -305,6 +305,7 @@ class PeerHost:
 
     def _not_admitted(self, peer: str, error: Exception) -> None:
         if isinstance(error, NetworkError) and not isinstance(error, PeerLostError):
+            self.members.leave(peer)  # it may have been one on a connection that was just replaced by this one
             self.members.refuse(peer, error.refusal())
             self.book.refused(peer, trio.current_time())
             self.watch.charge_error(peer, error)
