@@ -13,6 +13,7 @@ import itertools
 import os
 import random
 import selectors
+import socket
 import struct
 import subprocess
 import threading
@@ -81,6 +82,8 @@ class Lab:
         self._wake_out, self._wake_in = os.pipe()
         self._thread = threading.Thread(target=self._route, name="netlab", daemon=True)
         self._closing = False
+        self._walled: set[int] = set()
+        self._begun: set[tuple[bytes, bytes]] = set()
         self.forwarded = self.dropped = 0
 
     # --- what a test does with it ---
@@ -112,6 +115,11 @@ class Lab:
         with self._lock:
             for flow in self._flows.values():
                 flow.link = _with(flow.link, True)
+
+    def wall(self, *nodes: int) -> None:
+        """Give nodes a firewall: TCP reaches them only where they have sent to that very port themselves before."""
+        with self._lock:
+            self._walled = set(nodes)
 
     # --- making and unmaking ---
 
@@ -186,7 +194,22 @@ class Lab:
             if packet[16:19] != b"\x0a\x4d\x00" or flow is None:
                 continue
             with self._lock:
-                self._schedule(flow, target, packet, time.monotonic())
+                if self._admits(source, target, packet):
+                    self._schedule(flow, target, packet, time.monotonic())
+                else:
+                    self.dropped += 1
+
+    def _admits(self, source: int, target: int, packet: bytes) -> bool:
+        """What the firewalls let through, if there are any."""
+        if not self._walled:
+            return True
+        ports = (packet[0] & 15) * 4
+        if packet[9] != socket.IPPROTO_TCP or len(packet) < ports + 4:
+            return target not in self._walled
+        ends = (packet[12:16] + packet[ports : ports + 2], packet[16:20] + packet[ports + 2 : ports + 4])
+        if source in self._walled:
+            self._begun.add(ends)
+        return target not in self._walled or ends[::-1] in self._begun
 
     def _schedule(self, flow: _Flow, target: int, packet: bytes, now: float) -> None:
         link = flow.link

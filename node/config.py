@@ -18,6 +18,7 @@ from pydantic_settings.sources import InitSettingsSource
 from node import paths
 from node.errors import ConfigError
 from node.logs import redact_text
+from node.net.limits import INBOUND_MAX, OUTBOUND_MAX, RELAY_BYTES, RELAY_RESERVATIONS, RELAY_SECONDS, UNSTAKED_EACH
 
 ENV_PREFIX = "PONW_"
 EMBEDDED_RPC = "embedded"
@@ -79,6 +80,28 @@ class Settings(BaseSettings):
     p2p_bootstrap: str = Field("", description="peers to start from, by commas: /ip4/HOST/tcp/PORT/p2p/PEER")
     p2p_deny: str = Field("", description="IP addresses and networks that may not connect, by commas")
     p2p_mdns: bool = Field(False, description="find peers on the LAN by multicast DNS")
+    p2p_inbound: Annotated[int, Field(ge=1, le=1024)] = Field(
+        INBOUND_MAX, description="most incoming connections; staked peers push out others"
+    )
+    p2p_outbound: Annotated[int, Field(ge=1, le=1024)] = Field(OUTBOUND_MAX, description="most connections it opens")
+    p2p_per_address: Annotated[int, Field(ge=1, le=1024)] = Field(
+        UNSTAKED_EACH, description="most unstaked peers of one IPv4 address or IPv6 /64 that connect to it"
+    )
+    p2p_relay: Literal["off", "use", "serve"] = Field(
+        "off", description="whether it reaches peers through relays, or is a relay for staked peers besides"
+    )
+    p2p_relays: str = Field("", description="relays through which it is reached, by commas: /…/p2p/PEER")
+    p2p_relay_streams: bool = Field(False, description="whether tensors may go through a relay")
+    p2p_relay_punch: bool = Field(True, description="whether it and peers it met through a relay dial each other")
+    p2p_relay_peers: Annotated[int, Field(ge=1, le=1024)] = Field(
+        RELAY_RESERVATIONS, description="as a relay: most peers that are reached through it"
+    )
+    p2p_relay_mib: Annotated[int, Field(ge=1, le=1 << 20)] = Field(
+        RELAY_BYTES >> 20, description="as a relay: most MiB of one connection through it"
+    )
+    p2p_relay_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
+        RELAY_SECONDS, description="as a relay: how long one connection through it lasts at most"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe event to log")
     log_json: bool = Field(False, description="JSON lines instead of text")
 

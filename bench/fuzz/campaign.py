@@ -21,7 +21,7 @@ from node.net.limits import HELLO_PROTOCOL, SCORE_BAN
 from node.net.link import Control
 from node.net.wire.common_pb2 import Refusal
 
-PARALLEL: Final = 3
+PARALLEL: Final = 16
 KEY_STREAMS: Final = 100
 """Streams of a key that nobody bans."""
 MISSES_MAX: Final = 5

@@ -93,7 +93,9 @@ class Junk:
         if field.type == FieldDescriptor.TYPE_BYTES:
             return self.random.randbytes(self._length())
         if field.type == FieldDescriptor.TYPE_STRING:
-            return "".join(self.random.choice("/aZ0é\x00\n☃") for _ in range(self._length()))
+            length = self._length()
+            some = "".join(self.random.choices("/aZ0é\x00\n☃", k=min(length, 97)))
+            return (some * (length // 97 + 1))[:length]
         if field.type == FieldDescriptor.TYPE_ENUM:  # proto2 enums take their own numbers only
             numbers = [value.number for value in field.enum_type.values] if field.enum_type else [0]
             closed = field.enum_type is not None and field.enum_type.is_closed

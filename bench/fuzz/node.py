@@ -26,7 +26,7 @@ from node.logs import configure
 from node.net.catalogue import Catalogue
 from node.net.client import Network
 from node.net.giving import TransferService
-from node.net.settings import NetSettings, StakeSource
+from node.net.settings import NetSettings, Room, StakeSource
 from node.net.transfer import PROTOCOL, same_versions
 from node.net.wire.common_pb2 import Versions
 from node.quorum import team
@@ -44,9 +44,10 @@ CONTENT = bytes(range(256)) * 256
 
 
 def settings(home: Path, stakes: Path, *bootstrap: str) -> NetSettings:
-    """A peer process of the network that the fuzzing runs on."""
-    source = StakeSource(file=stakes)
-    return NetSettings(home=home, network=NETWORK.hex(), bootstrap=list(bootstrap), stakes=source)
+    """A peer process of the network that the fuzzing runs on. Its hostile keys are many and of one address, and each is
+    to be heard until it is banned itself: what is banned for coming one after the other is tested elsewhere."""
+    source, room = StakeSource(file=stakes), Room(arrivals=1024, unproven_each=64, origin_ban=1 << 40)
+    return NetSettings(home=home, network=NETWORK.hex(), bootstrap=list(bootstrap), stakes=source, room=room)
 
 
 def offer() -> Offer:

@@ -43,6 +43,13 @@ KAD: Final = "/ipfs/kad/1.0.0"
 ACCOUNTS: Final = range(100, 116)
 """Staked accounts of the senders: their keys are as many as it takes."""
 VERSIONS: Final = Versions(network=NETWORK)
+BODIES: Final[dict[str, type[Message]]] = {
+    "heartbeats": Heartbeat,
+    "claims": ClaimNotice,
+    "quorums": QuorumNotice,
+    "cohort": Signed,
+}
+"""What each topic's announcements hold."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,7 @@ class Target:
             return junk.message(valid, self.framing, _others(hostile))[1]
         assert isinstance(valid, Envelope)  # noqa: S101 - narrows for the type checker
         if junk.random.random() < 0.7:
-            body = {"heartbeats": Heartbeat, "claims": ClaimNotice, "quorums": QuorumNotice}[self.topic]
-            valid.body = junk.body(body.FromString(valid.body), _others(hostile))
+            valid.body = junk.body(BODIES[self.topic].FromString(valid.body), _others(hostile))
             data = valid.SerializeToString()
         else:
             data = junk.body(valid, _others(hostile))

@@ -18,6 +18,8 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts to reach one peer: doubled each time."""
 REFUSED_PAUSE: Final = 600.0
+CIRCUIT: Final = "/p2p-circuit"
+_SHAPES: Final = (("tcp",), ("tcp", "p2p"), ("tcp", "p2p", "p2p-circuit"))
 _HOSTS: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
 
 
@@ -33,7 +35,9 @@ class Contact:
 
 
 def plain_address(text: str, seen_host: str | None = None) -> str:
-    """An address without its /p2p part; an unspecified host (0.0.0.0) becomes the one the peer was seen at.
+    """An address without the peer's own /p2p part; an unspecified host (0.0.0.0) becomes the one it was seen at.
+
+    An address through a relay keeps the relay's: /ip4/HOST/tcp/PORT/p2p/RELAY/p2p-circuit.
 
     Raises:
         NetworkError: too long, not a multiaddress, or not TCP over IP or DNS.
@@ -44,12 +48,22 @@ def plain_address(text: str, seen_host: str | None = None) -> str:
         parts = [(protocol.name, value) for protocol, value in Multiaddr(text).items()]
     except (MultiaddrError, ValueError, TypeError) as error:
         raise malformed("An address is not a multiaddress.") from error
-    if [name for name, _ in parts[1:]] not in (["tcp"], ["tcp", "p2p"]) or parts[0][0] not in _HOSTS:
+    shape = tuple(name for name, _ in parts[1:])
+    if shape not in _SHAPES or parts[0][0] not in _HOSTS:
         raise malformed(f"{text} is not an address of the form /ip4/HOST/tcp/PORT.")
     kind, host = parts[0]
     if kind in {"ip4", "ip6"} and ipaddress.ip_address(host).is_unspecified and seen_host:
         kind, host = ("ip6" if ":" in seen_host else "ip4"), seen_host
-    return f"/{kind}/{host}/tcp/{parts[1][1]}"
+    relay = f"/p2p/{parts[2][1]}{CIRCUIT}" if shape[-1] == "p2p-circuit" else ""
+    return f"/{kind}/{host}/tcp/{parts[1][1]}{relay}"
+
+
+def relay_of(address: str) -> tuple[str, str] | None:
+    """(relay, its address) of a plain address through a relay; None for one that leads to the peer itself."""
+    if not address.endswith(CIRCUIT):
+        return None
+    direct, _, relay = address.removesuffix(CIRCUIT).rpartition("/p2p/")
+    return relay, direct
 
 
 def split_address(text: str) -> tuple[str, str]:
@@ -88,6 +102,11 @@ class Book:
             contact.next_try = min(contact.next_try, 0.0) if not contact.failures else contact.next_try
         contact.addresses = list(dict.fromkeys([*addresses, *contact.addresses]))[:ADDRESSES_MAX]
         self._shrink(peer)
+
+    def is_named(self, peer: str) -> bool:
+        """Whether an operator named the peer."""
+        contact = self._contacts.get(peer)
+        return contact is not None and contact.bootstrap
 
     def addresses(self, peer: str) -> list[str]:
         """What is known of a peer."""

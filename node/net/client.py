@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -48,6 +48,8 @@ _log = structlog.get_logger(__name__)
 
 class Network(Control):
     """A peer process of our own. Use as a context manager; `signer` is the staked account, None only reads."""
+
+    program: Sequence[str] = (sys.executable, "-m", "node.net.process")
 
     def __init__(
         self, settings: NetSettings, signer: TypedSigner | None = None, clock: Callable[[], float] = time.time
@@ -113,8 +115,8 @@ class Network(Control):
         binding = self._binding.SerializeToString() if self._binding else b""
         lines = (self._settings.model_dump_json(), self._seed.hex(), binding.hex())
         with (self._settings.folder / ERRORS_NAME).open("wb") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "node.net.process"],
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                self.program,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

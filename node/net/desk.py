@@ -92,10 +92,13 @@ class Desk:
         if not PROTOCOL.match(protocol):
             raise NetworkError(f"{protocol[:70]} is no protocol of ours.", "The form is /ponw/NAME/VERSION.")
         if peer not in host.members.admitted:
-            if addresses := host.book.addresses(peer):
-                await host.dial(peer, addresses, seconds)
+            addresses = host.book.addresses(peer)
+            if addresses or host.relaying.on:
+                with host.entrance.wanting(peer):
+                    await host.dial(peer, addresses, seconds)
             if await host.members.wait_for(peer, seconds) is None:
                 raise PeerLostError(f"{peer} is not connected.", "`ponw peers` shows who is.")
+        host.relaying.require_streams(peer)
         try:
             with trio.fail_after(seconds):
                 return await host.host.new_stream(ID.from_base58(peer), [TProtocol(protocol)])
@@ -116,6 +119,7 @@ class Desk:
             raise NetworkError(f"{protocol} is served already.", "Close the other listener first.", Refusal.BUSY)
 
         async def handler(stream: Any) -> None:
+            self._host.relaying.require_stream(stream)
             await incoming(name_of(stream.muxed_conn.peer_id), stream)
 
         self._listening.add(protocol)

@@ -27,14 +27,26 @@ from libp2p.peer.id import ID
 
 from node.net import identify
 from node.net.errors import NetworkError
-from node.net.limits import HELLO_PROTOCOL, HELLO_SECONDS, KAD_SECONDS, KAD_STREAMS_PER_PEER, STREAM_RATE
+from node.net.limits import (
+    HELLO_PROTOCOL,
+    HELLO_SECONDS,
+    KAD_SECONDS,
+    KAD_STREAMS_PER_PEER,
+    RELAY_CIRCUITS,
+    SCORE_BAN,
+    STREAM_RATE,
+)
 from node.net.limits import STREAMS_PER_PEER as STREAMS
 from node.net.members import Members
+from node.net.origins import Origins
 from node.net.score import Ledger, Offence
 from node.net.wire.common_pb2 import Refusal
 
 log = logging.getLogger(__name__)
 KAD_PROTOCOL = "/ipfs/kad/1.0.0"
+HOP_PROTOCOL = "/libp2p/circuit/relay/0.2.0/hop"
+STREAMS_OF = {KAD_PROTOCOL: KAD_STREAMS_PER_PEER, HOP_PROTOCOL: RELAY_CIRCUITS}
+"""Where fewer than STREAMS are enough."""
 BURST_SECONDS = 4
 Handler = Callable[[INetStream], Awaitable[None]]
 GONE = (
@@ -87,10 +99,18 @@ class Buckets:
 
 
 class Watch:
-    """Score, bans and membership, as every part of the process uses them. `wall` gives Unix seconds."""
+    """Score, bans and membership, as every part of the process uses them. `wall` gives Unix seconds, `clock` monotonic
+    ones."""
 
-    def __init__(self, members: Members, ledger: Ledger, wall: Callable[[], float]) -> None:
-        self.members, self.ledger, self._wall = members, ledger, wall
+    def __init__(
+        self,
+        members: Members,
+        ledger: Ledger,
+        origins: Origins,
+        wall: Callable[[], float],
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.members, self.ledger, self.origins, self._wall, self.clock = members, ledger, origins, wall, clock
         self.on_ban: Callable[[str], None] = lambda _: None
         """Called with the peer's name; must not block."""
 
@@ -101,6 +121,7 @@ class Watch:
     def charge(self, peer: str, offence: Offence, reason: str) -> None:
         """An offence on record; a ban disconnects."""
         log.info("offence of %s: %s (%s)", peer, offence.name, reason)
+        self._charge_origin(peer, int(offence), reason)
         if self.ledger.charge(peer, offence, reason, self.now()):
             self.on_ban(peer)
 
@@ -111,8 +132,13 @@ class Watch:
 
     def ban(self, peer: str, reason: str, seconds: int) -> None:
         """Ban at once."""
+        self._charge_origin(peer, SCORE_BAN, reason)
         self.ledger.ban(peer, reason, seconds, self.now())
         self.on_ban(peer)
+
+    def _charge_origin(self, peer: str, points: int, reason: str) -> None:
+        if origin := self.origins.charge(peer, points, reason, self.clock()):
+            log.warning("%s is banned for what its peers did, the last one %s: %s", origin, peer, reason)
 
 
 def offence_of(error: Exception) -> Offence | None:
@@ -204,7 +230,7 @@ class GuardedHost(BasicHost):
     async def _serve(self, protocol: str, handler: Handler, stream: INetStream) -> None:
         peer = name_of(stream.muxed_conn.peer_id)
         place, kad = (peer, protocol), protocol == KAD_PROTOCOL
-        if self._open[place] >= (KAD_STREAMS_PER_PEER if kad else STREAMS):
+        if self._open[place] >= STREAMS_OF.get(protocol, STREAMS):
             await reset_quietly(stream)
             return
         self._open[place] += 1

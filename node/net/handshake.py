@@ -83,7 +83,8 @@ async def write_frame(stream: INetStream, message: Message) -> None:
 
 
 class Handshake:
-    """Both sides of the hello. `learn` is told addresses; `drop` closes a peer's connections."""
+    """Both sides of the hello. `learn` is told addresses; `admit` finds a place for a peer of an account with a stake,
+    or raises NetworkError."""
 
     def __init__(
         self,
@@ -93,9 +94,10 @@ class Handshake:
         learn: Callable[[str, list[str]], None],
         known: Callable[[], list[Contact]],
         seen_host: Callable[[str], str | None],
+        admit: Callable[[str, str, int], None],
     ) -> None:
         self._me, self._watch, self._bindings = me, watch, bindings
-        self._learn, self._known, self._seen_host = learn, known, seen_host
+        self._learn, self._known, self._seen_host, self._place = learn, known, seen_host, admit
 
     def hello(self) -> Hello:
         """Our own."""
@@ -157,8 +159,6 @@ class Handshake:
         now = self._watch.now()
         if reason := self._watch.ledger.banned(peer, now):
             raise NetworkError(f"The peer is banned: {reason}", "", Refusal.BANNED)
-        if self._watch.members.full(peer):
-            raise NetworkError("There is no place for another peer.", "Try another peer.", Refusal.BUSY)
         if len(hello.addresses) > ADDRESSES_MAX or len(hello.known) > CONTACTS_MAX:
             raise malformed("A hello with too many addresses.", Refusal.TOO_LARGE)
         mine, theirs = self._me.versions.network, hello.versions.network
@@ -168,6 +168,7 @@ class Handshake:
         account = await self._bindings.account_of(peer, hello.binding, now)
         stake = await self._bindings.stake_of(account)
         addresses = [plain_address(text, self._seen_host(peer)) for text in hello.addresses]
+        self._place(peer, account, stake)
         return Member(peer, account, stake, hello.versions, addresses, now)
 
     def _admit(self, member: Member, hello: Hello) -> None:

@@ -10,33 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from libp2p import create_yamux_muxer_option, new_swarm
-from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
 from libp2p.custom_types import TProtocol
-from libp2p.network.config import ConnectionConfig, RetryConfig
-from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.rcmgr import Direction
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as Noise
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from node.errors import DiskError
 from node.net import remembered
 from node.net.bindings import Bindings
-from node.net.book import Book, split_address
+from node.net.book import CIRCUIT, Book, relay_of, split_address
 from node.net.dht import RecordRules, Records
+from node.net.entrance import DIAL_SECONDS, Entrance, close_quietly, make_swarm
 from node.net.errors import NetworkError, PeerLostError
 from node.net.gossip import GuardedPubsub
 from node.net.guard import GONE, GuardedHost, Watch, contained, name_of
 from node.net.handshake import Handshake, Self
 from node.net.hotkey import peer_of, peer_text
 from node.net.identity import peer_bytes
-from node.net.limits import DISCOVERY_SECONDS, HELLO_PROTOCOL, HELLO_SECONDS, STAKE_FRESH_SECONDS, WANTED_MEMBERS
-from node.net.members import Members
+from node.net.limits import (
+    DIRECT_SECONDS,
+    DISCOVERY_SECONDS,
+    HELLO_PROTOCOL,
+    HELLO_SECONDS,
+    STAKE_FRESH_SECONDS,
+    WANTED_MEMBERS,
+)
+from node.net.members import Member, Members
+from node.net.origins import TRUSTED, Origins, account_origin
+from node.net.places import Places, Standing
+from node.net.relay import Relaying, is_relayed
 from node.net.score import Ledger
 from node.net.settings import NetSettings
 from node.net.stakes import Stakes
@@ -46,7 +50,6 @@ from node.net.wire.hello_pb2 import Contact
 from node.paths import read_bounded, write_atomic
 
 log = logging.getLogger(__name__)
-DIAL_SECONDS = 15.0
 REDIAL_TICK = 0.25
 DIALS = 8
 BANS_NAME = "bans.json"
@@ -59,20 +62,26 @@ class PeerHost:
     def __init__(self, settings: NetSettings, seed: bytes, stakes: Stakes, rules: RecordRules, wall: Any) -> None:
         self.settings, self.peer = settings, peer_text(peer_bytes(seed))
         self.members = Members()
-        self.watch = Watch(self.members, Ledger(), wall)
+        self.origins = Origins(settings.room.origin_ban)
+        self.watch = Watch(self.members, Ledger(), self.origins, wall)
         self.watch.on_ban = self._banned
         self.stakes = stakes
         network = bytes.fromhex(settings.network)
         self.bindings = Bindings(network, stakes)
-        self.book = Book(self.peer, settings.bootstrap)
+        self.book = Book(self.peer, [*settings.bootstrap, *settings.relay.through])
         versions = Versions(network=network, arch_version=settings.arch_version, vocab_version=settings.vocab_version)
         self.me = Self(versions, None, self.addresses)
-        self.swarm = _swarm(settings, seed)
+        self.swarm = make_swarm(settings, seed)
+        places = Places(settings.room, self._score, lambda origin, now: self.origins.banned(origin, now) is not None)
+        self.entrance = Entrance(self.swarm, places, self.origins, self.book.is_named)
         self.host = GuardedHost(self.swarm, self.watch)
         self.gossip = GuardedPubsub(self.host, self.watch, self.bindings, network)
         self.gossip.drop = self.drop
         self.records = Records(self.host, self.watch, rules, self._may_write)
-        self.handshake = Handshake(self.me, self.watch, self.bindings, self.book.learn, self.contacts, self.seen_host)
+        self.handshake = Handshake(
+            self.me, self.watch, self.bindings, self.book.learn, self.contacts, self.seen_host, self.place
+        )
+        self.relaying = Relaying(self.host, self.entrance, self.members, settings.relay, self._may_reserve)
         self.host.set_stream_handler(TProtocol(HELLO_PROTOCOL), self._answer_hello)
         self.swarm.register_notifee(_Notifee(self))
         self._nursery: trio.Nursery | None = None
@@ -98,6 +107,7 @@ class PeerHost:
             background_trio_service(self.gossip),
             background_trio_service(self.gossip.gossipsub),
             background_trio_service(self.records.node),
+            self.relaying.running(),
             trio.open_nursery() as nursery,
         ):
             self._nursery = nursery
@@ -122,9 +132,8 @@ class PeerHost:
 
     def addresses(self) -> list[str]:
         """Where peers reach us: what the operator announces, else where we listen."""
-        if self.settings.announce:
-            return list(self.settings.announce)
-        return [str(address) for address in self.host.get_transport_addrs()]
+        direct = list(self.settings.announce) or [str(address) for address in self.host.get_transport_addrs()]
+        return direct + self.relaying.addresses()
 
     def contacts(self) -> list[Contact]:
         """The members with addresses, for a peer's address book."""
@@ -137,6 +146,8 @@ class PeerHost:
     def seen_host(self, peer: str) -> str | None:
         """The IP address that a connected peer is seen at."""
         for connection in self.swarm.get_connections(ID.from_base58(peer)):
+            if is_relayed(connection):
+                continue
             for address in connection.get_transport_addresses():
                 for name in ("ip4", "ip6"):
                     if name in {protocol.name for protocol in address.protocols()}:
@@ -151,34 +162,60 @@ class PeerHost:
         """
         peer, address = split_address(text)
         self.book.learn(peer, [address])
-        await self.dial(peer, [address], seconds)
+        with self.entrance.wanting(peer):
+            await self.dial(peer, [address], seconds)
         if await self.members.wait_for(peer, seconds) is None:
             if refusal := self.members.refused.get(peer):
                 raise NetworkError(refusal.reason, "", refusal.code)
             raise PeerLostError(f"{peer} did not say hello.")
 
     async def dial(self, peer: str, addresses: list[str], seconds: float) -> None:
-        """A connection to the peer, without waiting for the hello; raises PeerLostError."""
+        """A connection to the peer, without waiting for the hello: at its addresses, else through a relay.
+
+        Raises:
+            PeerLostError: it is not reached. NetworkError: it is banned.
+        """
         peer_id = ID.from_base58(peer)
         if reason := self.watch.ledger.banned(peer, self.watch.now()):
             raise NetworkError(f"{peer} is banned: {reason}", "", Refusal.BANNED)
         # A failed attempt blocks the library's dialling for a minute; our own book decides when to try.
         self.swarm.unblock_peer(peer_id)
+        direct = [Multiaddr(text) for text in addresses if relay_of(text) is None]
         try:
-            with trio.fail_after(seconds):
-                await self.host.connect(PeerInfo(peer_id, [Multiaddr(text) for text in addresses]))
+            with trio.fail_after(min(seconds, DIRECT_SECONDS) if self.relaying.on else seconds):
+                await self.host.connect(PeerInfo(peer_id, direct))
         except (*GONE, trio.TooSlowError, ValueError) as error:
-            raise PeerLostError(f"{peer} cannot be reached at {', '.join(addresses)}.", "Is it running?") from error
+            if await self.relaying.dial(peer, [found for text in addresses if (found := relay_of(text))]):
+                return
+            where = ", ".join(addresses) or "any address"
+            raise PeerLostError(f"{peer} cannot be reached at {where}.", "Is it running?") from error
+
+    def place(self, peer: str, account: str, stake: int) -> None:
+        """Find room for a peer that has said hello, as an account with a stake in wei.
+
+        Raises:
+            NetworkError: BANNED, where it comes from; BUSY.
+        """
+        named = self.book.is_named(peer)
+        places = self.entrance.places
+        standing = places.standing(peer, account, stake >= self.stakes.minimum, named)
+        origins = {place.origin for place in places.of_peer(peer)}
+        if standing is not Standing.UNSTAKED:
+            origins = {TRUSTED if named else account_origin(account)}
+        for origin in origins:
+            if reason := self.origins.banned(origin, self.watch.clock()):
+                raise NetworkError(f"{origin} is banned: {reason}", "Staked peers are judged alone.", Refusal.BANNED)
+            self.origins.note(peer, origin)
+        places.prove(peer, account, standing)
+
+    def _score(self, peer: str) -> int:
+        return self.watch.ledger.score(peer, self.watch.now())
 
     def drop(self, peer: str) -> None:
-        """Close a peer's connections soon."""
-        self.spawn(self._close, peer)
-
-    async def _close(self, peer: str) -> None:
-        try:
-            await self.swarm.close_peer(ID.from_base58(peer))
-        except (*GONE, ValueError) as error:
-            log.debug("closing %s: %s", peer, error)
+        """Close the connections that a peer has now, soon. The library's own way would also forget, and leave open, one
+        that comes while it closes the others."""
+        for connection in list(self.swarm.get_connections(ID.from_base58(peer))):
+            self.spawn(close_quietly, connection)
 
     def _banned(self, peer: str) -> None:
         self.members.refuse(peer, Refusal(code=Refusal.BANNED, reason="banned"))
@@ -231,9 +268,15 @@ class PeerHost:
         member = self.members.admitted.get(peer)
         return member is not None and bool(member.account) and member.stake >= self.stakes.minimum
 
-    async def connected(self, peer: str, outbound: bool) -> None:
-        """A connection is there: greet, or wait to be greeted."""
+    def _may_reserve(self, peer: str) -> bool:
+        return self._may_write(peer) or self.book.is_named(peer)
+
+    async def connected(self, peer: str, outbound: bool, connection: Any) -> None:
+        """A connection is there: greet, or wait to be greeted. One more of a member is like the first."""
         if not outbound:
+            if peer in self.members.admitted:
+                self._place_again(peer, connection)
+                return
             # A hello that is refused closes the connection itself, once the reason is read.
             await trio.sleep(HELLO_SECONDS + 2)
             if peer not in self.members.admitted:
@@ -247,12 +290,22 @@ class PeerHost:
             return
         await self._admitted(peer)
 
+    def _place_again(self, peer: str, connection: Any) -> None:
+        member, place = self.members.admitted[peer], self.entrance.place_of(connection)
+        try:
+            self.place(peer, member.account, member.stake)
+        except NetworkError as error:
+            log.debug("one more connection of %s: %s", peer, error.message)
+            if place is not None:
+                place.close()
+
     async def _admitted(self, peer: str) -> None:
         self.book.reached(peer)
         await self.records.node.add_peer(ID.from_base58(peer))
 
     def _not_admitted(self, peer: str, error: Exception) -> None:
         if isinstance(error, NetworkError) and not isinstance(error, PeerLostError):
+            self.members.leave(peer)  # it may have been one on a connection that was just replaced by this one
             self.members.refuse(peer, error.refusal())
             self.book.refused(peer, trio.current_time())
             self.watch.charge_error(peer, error)
@@ -279,6 +332,7 @@ class PeerHost:
         self.members.leave(peer)
         self.gossip.forget(peer)
         self.host.forget(peer)
+        self.relaying.forget(peer)
 
     async def _redial(self) -> None:
         while True:
@@ -307,7 +361,17 @@ class PeerHost:
         while True:
             await trio.sleep(STAKE_FRESH_SECONDS)
             for member in list(self.members.admitted.values()):
-                member.stake = await self.stakes.of(member.account)
+                before, member.stake = member.stake, await self.stakes.of(member.account)
+                if (before < self.stakes.minimum) != (member.stake < self.stakes.minimum):
+                    self._place_anew(member)
+
+    def _place_anew(self, member: Member) -> None:
+        """A stake that came or went changes who has to go first."""
+        try:
+            self.place(member.peer, member.account, member.stake)
+        except NetworkError as error:
+            self.members.refuse(member.peer, error.refusal())
+            self.drop(member.peer)
 
     async def _discover(self) -> None:
         while True:
@@ -315,7 +379,8 @@ class PeerHost:
             try:
                 for peer in await self.records.neighbours():
                     known = self.swarm.peerstore.addrs(ID.from_base58(peer))
-                    self.book.learn(peer, [str(address).partition("/p2p/")[0] for address in known][:2])
+                    direct = [str(address) for address in known if CIRCUIT not in str(address)]
+                    self.book.learn(peer, [address.partition("/p2p/")[0] for address in direct][:2])
             except (*GONE, ValueError) as error:
                 log.debug("discovery: %s", error)
 
@@ -328,7 +393,7 @@ class _Notifee:
 
     async def connected(self, _network: Any, connection: Any) -> None:
         peer = name_of(connection.muxed_conn.peer_id)
-        self._owner.spawn(self._owner.connected, peer, connection.direction == Direction.OUTBOUND)
+        self._owner.spawn(self._owner.connected, peer, connection.direction == Direction.OUTBOUND, connection)
 
     async def disconnected(self, _network: Any, connection: Any) -> None:
         self._owner.disconnected(name_of(connection.muxed_conn.peer_id))
@@ -344,32 +409,3 @@ class _Notifee:
 
     async def listen_close(self, _network: Any, _address: Any) -> None:
         """Nothing to do."""
-
-
-def _swarm(settings: NetSettings, seed: bytes) -> Any:
-    keys = create_new_key_pair(seed)
-    limits = ConnectionConfig(deny_list=settings.deny, max_connections_per_peer=2, dial_timeout=DIAL_SECONDS)
-    swarm: Any = new_swarm(
-        key_pair=keys,
-        sec_opt={NOISE: Noise(keys, noise_privkey=new_noise_key().private_key)},
-        muxer_opt=create_yamux_muxer_option(),
-        connection_config=limits,
-        retry_config=RetryConfig(max_retries=0),
-    )
-    # The library's own dialling would call peers that we refused.
-    swarm.auto_connector.maybe_connect = trio.lowlevel.checkpoint
-    _free_places(swarm)
-    return swarm
-
-
-def _free_places(swarm: Any) -> None:
-    """py-libp2p 0.8.1 keeps the place of an incoming connection taken until the swarm ends, so that it would refuse
-    every one after the 250th, for ever: here the place is free again once the connection is closed."""
-    upgrade = swarm.upgrade_inbound_raw_conn
-
-    async def until_closed(raw: Any, address: Any) -> None:
-        connection = await upgrade(raw, address)
-        await connection.event_shutting_down.wait()
-        raise SwarmException("The connection is closed.")  # the way to end the library's task for it
-
-    swarm.upgrade_inbound_raw_conn = until_closed

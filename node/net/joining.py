@@ -11,7 +11,7 @@ from node.chain.deployment import Deployment
 from node.config import EMBEDDED_RPC, Settings
 from node.errors import ConfigError
 from node.net.client import Network
-from node.net.settings import NetSettings, StakeSource
+from node.net.settings import NetSettings, RelaySettings, Room, StakeSource
 
 
 def network_id(chain_id: int, registry: str) -> bytes:
@@ -29,6 +29,16 @@ def net_settings(settings: Settings, deployment: Deployment) -> NetSettings:
     if settings.rpc_url == EMBEDDED_RPC:
         raise ConfigError("The embedded chain has no peers.", "Set `p2p = false`, or `rpc_url` to a chain.")
     stakes = StakeSource(rpc_url=settings.rpc_url, staking=deployment.addresses.staking)
+    room = Room(inbound=settings.p2p_inbound, outbound=settings.p2p_outbound, unstaked_each=settings.p2p_per_address)
+    relay = RelaySettings(
+        mode=settings.p2p_relay,
+        through=_listed(settings.p2p_relays),
+        streams=settings.p2p_relay_streams,
+        punch=settings.p2p_relay_punch,
+        reservations=settings.p2p_relay_peers,
+        bytes=settings.p2p_relay_mib << 20,
+        seconds=settings.p2p_relay_seconds,
+    )
     return NetSettings(
         home=settings.home,
         host=settings.p2p_host,
@@ -37,6 +47,8 @@ def net_settings(settings: Settings, deployment: Deployment) -> NetSettings:
         bootstrap=_listed(settings.p2p_bootstrap),
         deny=_listed(settings.p2p_deny),
         mdns=settings.p2p_mdns,
+        room=room,
+        relay=relay,
         network=network_id(deployment.chain_id, deployment.addresses.registry).hex(),
         stakes=stakes,
     )

@@ -18,8 +18,29 @@ REMEMBERED_MAX: Final = 64
 """Peers that a node knows again after it was started anew."""
 REMEMBERED_SECONDS: Final = 2.0
 """Between two looks at whether there is something to save of them."""
-MEMBERS_MAX: Final = 256
-"""Peers connected and admitted at one time."""
+INBOUND_MAX: Final = 192
+"""Incoming connections of peers that have said hello."""
+OUTBOUND_MAX: Final = 64
+"""Connections that we have opened."""
+UNPROVEN_MAX: Final = 64
+"""Incoming connections whose peer has not said hello yet."""
+UNPROVEN_EACH: Final = 16
+"""The same of one address."""
+UNPROVEN_BANNED: Final = 2
+"""The same of an address that is banned: a staked peer behind it can still prove itself."""
+UNSTAKED_EACH: Final = 16
+"""Incoming connections of unstaked peers of one address."""
+OUTBOUND_EACH: Final = 16
+"""Connections that we have opened to one address, other than those the node or its operator asked for."""
+CONNECTIONS_PER_PEER: Final = 2
+"""The same direction of one peer."""
+PEERS_PER_ACCOUNT: Final = 8
+"""Connected peers that one account's stake speaks for; more count as unstaked."""
+ARRIVAL_RATE: Final = 20
+"""Incoming connections a second and address, with a burst of four seconds' worth; a handshake costs milliseconds."""
+ARRIVAL_RATE_BANNED: Final = 1
+ADDRESSES_TRACKED: Final = 4096
+"""Addresses whose rate is known."""
 WANTED_MEMBERS: Final = 16
 """Below so many members, remembered peers are dialled."""
 
@@ -65,6 +86,11 @@ SCORE_HALF_LIFE: Final = 600
 BAN_SECONDS: Final = 3600
 """The first ban; each further one lasts twice as long, up to BAN_SECONDS_MAX."""
 BAN_SECONDS_MAX: Final = 7 * 86400
+ORIGIN_BAN: Final = 300
+"""Points of all unstaked peers of one address at which the address is banned: three banned keys' worth."""
+ORIGIN_BAN_SECONDS: Final = 900
+"""The first ban of an address; each further one lasts twice as long, up to ORIGIN_BAN_SECONDS_MAX."""
+ORIGIN_BAN_SECONDS_MAX: Final = 86400
 LEDGER_MAX: Final = 4096
 """Peers with a score on record."""
 REFUSED_MAX: Final = 256
@@ -78,6 +104,28 @@ STAKE_STALE_SECONDS: Final = 900
 STAKE_RETRY_SECONDS: Final = 5
 """After a failure nobody asks the endpoint for so long."""
 STAKES_MAX: Final = 4096
+
+LAN_PEERS_MAX: Final = 256
+"""Announcements of the LAN that are kept."""
+
+RELAY_RESERVATIONS: Final = 16
+"""Peers that may be reached through us, where we relay; only staked and named ones."""
+RELAY_CIRCUITS: Final = 4
+"""Connections at once through us to one of them; and of one peer to others."""
+RELAY_SECONDS: Final = 600
+"""How long one connection through us lasts at most."""
+RELAY_BYTES: Final = 16 << 20
+"""Bytes both ways through us on one connection."""
+RELAY_RESERVATION_SECONDS: Final = 3600
+RELAY_RENEW_SECONDS: Final = 900.0
+RELAY_CALL_SECONDS: Final = 20.0
+RELAY_TICK: Final = 0.5
+DIRECT_SECONDS: Final = 5.0
+"""Where relays are used, one is tried when a peer does not answer at its own address for so long."""
+RELAYS_TRIED: Final = 4
+"""Relays tried to reach one peer."""
+PUNCHED_MAX: Final = 4
+"""Addresses tried of one peer, hole punching."""
 
 CONTROL_FRAME_BYTES: Final = 1 << 20
 CONTROL_CONNECTIONS: Final = 512

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from node.net.limits import MEMBERS_MAX, REFUSED_MAX
+from node.net.limits import REFUSED_MAX
 from node.net.wire.common_pb2 import Refusal, Versions
 
 
@@ -37,10 +37,6 @@ class Members:
         self.admitted[member.peer] = member
         self.refused.pop(member.peer, None)
         self._wake(member.peer)
-
-    def full(self, peer: str) -> bool:
-        """Whether there is no place for one more."""
-        return peer not in self.admitted and len(self.admitted) >= MEMBERS_MAX
 
     def leave(self, peer: str) -> None:
         """It is gone."""

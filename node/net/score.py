@@ -1,6 +1,6 @@
 """Misbehaviour on record: points that decay, a ban when they reach the limit, bans that end. Pure but for its memory.
 
-Integers only. Time is given by the caller in Unix seconds.
+Integers only. Time is given by the caller in seconds: Unix time for peers, whose bans outlive the process.
 """
 
 from __future__ import annotations
@@ -41,17 +41,25 @@ class Entry:
 
 
 class Ledger:
-    """Scores and bans of at most LEDGER_MAX peers; the one unheard of for longest that is not banned goes first."""
+    """Scores and bans of at most LEDGER_MAX peers; the one unheard of for longest that is not banned goes first.
 
-    def __init__(self) -> None:
+    At `limit` points the first ban lasts `first` seconds, each further one twice as long, up to `longest`.
+    """
+
+    def __init__(self, limit: int = SCORE_BAN, first: int = BAN_SECONDS, longest: int = BAN_SECONDS_MAX) -> None:
+        self._limit, self._first, self._longest = limit, first, longest
         self._entries: OrderedDict[str, Entry] = OrderedDict()
 
     def charge(self, peer: str, offence: Offence, reason: str, now: int) -> bool:
         """Put an offence on record; True if the peer is banned now."""
+        return self.add(peer, int(offence), reason, now)
+
+    def add(self, peer: str, points: int, reason: str, now: int) -> bool:
+        """The same in points."""
         entry = self._entry(peer, now)
-        entry.milli += int(offence) * _SCALE
-        if entry.milli >= SCORE_BAN * _SCALE and entry.banned_until <= now:
-            self.ban(peer, reason, min(BAN_SECONDS << min(entry.bans, 16), BAN_SECONDS_MAX), now)
+        entry.milli += points * _SCALE
+        if entry.milli >= self._limit * _SCALE and entry.banned_until <= now:
+            self.ban(peer, reason, min(self._first << min(entry.bans, 16), self._longest), now)
         return entry.banned_until > now
 
     def ban(self, peer: str, reason: str, seconds: int, now: int) -> None:
@@ -68,11 +76,11 @@ class Ledger:
         return entry.reason or "no reason given" if entry and entry.banned_until > now else None
 
     def score(self, peer: str, now: int) -> int:
-        """0 for a clean record, below for misbehaviour; -SCORE_BAN is banned."""
+        """0 for a clean record, below for misbehaviour; minus the limit is banned."""
         entry = self._entries.get(peer)
         if entry is None:
             return 0
-        return -SCORE_BAN if entry.banned_until > now else -(_decayed(entry, now) // _SCALE)
+        return -self._limit if entry.banned_until > now else -(_decayed(entry, now) // _SCALE)
 
     def bans(self, now: int) -> dict[str, Entry]:
         """The bans in force."""

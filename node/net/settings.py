@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from economics.constants import MIN_STAKE
 from node.errors import ConfigError
+from node.net.limits import (
+    ARRIVAL_RATE,
+    INBOUND_MAX,
+    ORIGIN_BAN,
+    OUTBOUND_EACH,
+    OUTBOUND_MAX,
+    RELAY_BYTES,
+    RELAY_CIRCUITS,
+    RELAY_RESERVATIONS,
+    RELAY_SECONDS,
+    UNPROVEN_EACH,
+    UNPROVEN_MAX,
+    UNSTAKED_EACH,
+)
 
 FOLDER = "net"
+Count = Annotated[int, Field(ge=1, le=1024)]
 
 
 def control_socket(home: Path) -> Path:
@@ -28,6 +43,37 @@ class StakeSource(BaseModel):
     minimum: int = int(MIN_STAKE)
 
 
+class Room(BaseModel):
+    """How many connections there may be; see `node.net.limits` for each. `origin_ban` is in points."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    inbound: Count = INBOUND_MAX
+    outbound: Count = OUTBOUND_MAX
+    unproven: Count = UNPROVEN_MAX
+    unproven_each: Count = UNPROVEN_EACH
+    unstaked_each: Count = UNSTAKED_EACH
+    outbound_each: Count = OUTBOUND_EACH
+    arrivals: Count = ARRIVAL_RATE
+    origin_ban: Annotated[int, Field(ge=1)] = ORIGIN_BAN
+
+
+class RelaySettings(BaseModel):
+    """Circuit relay v2. `mode`: "off"; "use" dials peers through relays and, with `through`, is reached through those;
+    "serve" relays for others besides. `streams`: whether the node's own streams, which carry tensors, may go through a
+    relay; `punch`: whether it and who it met through a relay dial each other. The rest bounds what we relay; see
+    `node.net.limits`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    mode: Literal["off", "use", "serve"] = "off"
+    through: list[str] = []
+    streams: bool = False
+    punch: bool = True
+    reservations: Count = RELAY_RESERVATIONS
+    circuits: Count = RELAY_CIRCUITS
+    seconds: Annotated[int, Field(ge=1)] = RELAY_SECONDS
+    bytes: Annotated[int, Field(ge=1)] = RELAY_BYTES
+
+
 class NetSettings(BaseModel):
     """All of one peer process. `network` is 32 bytes as hex; `records` names an object with RecordRules."""
 
@@ -39,6 +85,8 @@ class NetSettings(BaseModel):
     bootstrap: list[str] = []
     deny: list[str] = []
     mdns: bool = False
+    room: Room = Room()
+    relay: RelaySettings = RelaySettings()
     network: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     arch_version: int = 0
     vocab_version: int = 0

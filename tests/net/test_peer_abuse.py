@@ -18,6 +18,7 @@ from bench.fuzz.sender import Sender, sender
 from node.net.client import Network
 from node.net.hotkey import peer_text
 from node.net.identity import peer_bytes
+from node.net.settings import Room
 from node.net.wire.common_pb2 import Versions
 from node.net.wire.gossip_pb2 import Envelope, Heartbeat
 from node.net.wire.hello_pb2 import Contact, Hello
@@ -47,7 +48,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder: Path = tmp_path_factory.mktemp("t")
     stake_file(folder, 1, 2, 4)
     with (
-        Network.start(settings(folder, "t"), Signer(1)) as node,
+        # Each case is to be heard until its own key is banned, though all come from one address and one account.
+        Network.start(settings(folder, "t", room=Room(arrivals=1024, origin_ban=1 << 40)), Signer(1)) as node,
         Network.start(settings(folder, "f"), Signer(2)) as friend,
     ):
         friend.connect(node.addresses()[0])

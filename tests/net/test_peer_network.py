@@ -288,6 +288,7 @@ def test_ban_disconnects_and_keeps_out(three: Three) -> None:
     until(lambda: three.b.me in ids(three.a))
     three.a.ban(three.b.me, "by hand", 3600)
     until(lambda: three.b.me not in ids(three.a))
+    until(lambda: three.a.me not in ids(three.b))
     with pytest.raises(NetworkError, match="banned"):
         three.b.connect(three.a.addresses()[0])
     states = {peer.id: (peer.state, peer.score) for peer in three.a.known()}
