@@ -53,7 +53,8 @@ def held(config: ModelConfig) -> list[str]:
 def cohort(folder: Path, data: Path, options: argparse.Namespace, steps: int, rounds: int) -> dict[str, Any]:
     """Run the six processes; what they said of each round, and the accounts whose batches were trained."""
     more = ["--model", options.model, "--rounds", str(rounds), "--steps", str(steps), "--codec", options.codec]
-    more += ["--collect", "900", "--view", "30", "--ask", "20", "--give-up", "1800", "--warm", str(options.weights)]
+    more += ["--collect", "900", "--view", "30", "--ask", "20", "--give-up", "1800", "--heartbeat", "10"]
+    more += ["--warm", str(options.weights)]
     with ExitStack() as stack:
         nodes = start(folder, stack, data, held(MODELS[options.model]), more)
         leaders = {node.until("quorum", seconds=900)["leader"] for node in nodes if node.number not in ASYNC}
