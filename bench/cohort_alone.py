@@ -34,7 +34,7 @@ from torch import Tensor
 
 from bench.cohort import warm_up
 from bench.cohort_node import MODELS, start_weights
-from consensus.aggregation import Contributions, Mean, TrimmedMean
+from consensus.aggregation import Contributions, Mean, Rule, TrimmedMean
 from consensus.aggregation.compression import ErrorFeedback, Int8
 from consensus.arithmetic import choose_engine, set_threads
 from consensus.arithmetic.engine import AdamWConstants
@@ -68,7 +68,7 @@ class Setting:
     @classmethod
     def of(cls, text: str) -> Setting:
         """From ``name=value`` words. Raises ValueError on a name that there is not."""
-        kinds = {f.name: type(f.default) for f in dataclasses.fields(cls)}
+        kinds = {f.name: type(getattr(cls(), f.name)) for f in dataclasses.fields(cls)}
         words = dict(word.split("=", 1) for word in text.split())
         if words.keys() - kinds.keys():
             raise ValueError(f"a setting has {', '.join(kinds)}")
@@ -148,7 +148,8 @@ class Side:
 
 
 def _joined(state: GlobalState, sent: list[tuple[int, Weights]], setting: Setting) -> GlobalState:
-    rule = {"trimmed": TrimmedMean(), "mean": Mean()}[setting.rule]
+    rules: dict[str, Rule] = {"trimmed": TrimmedMean(), "mean": Mean()}
+    rule = rules[setting.rule]
     if setting.outer == "nesterov":
         return outer_step(state, sent, rule)
     mean = rule(Contributions.of(sent))

@@ -178,10 +178,10 @@ class _Round:
                 self.settling.next_view()
 
     def _all_in(self) -> bool:
-        """Whether every voter and everyone that trains has contributed its work of this round, but for who has fallen
-        silent, and what overlaps is here. A voter that was never heard may still be on its way."""
-        number = self.standing.number
-        done = {bytes(m.account) for m in self.inbox.headers.values() if m.base == number}
+        """Whether every voter and everyone that trains has contributed to this round, but for who has fallen silent,
+        and what overlaps is here. A voter that was never heard may still be on its way; who came back with late work
+        announces all that it has at once, so nothing more is waited for."""
+        done = {bytes(m.account) for m in self.inbox.headers.values()}
         due = {*self.standing.voters, *self.by._training()} - set(self.by._silent())
         return due <= done and not self.inbox.missing()
 
