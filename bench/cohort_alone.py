@@ -32,7 +32,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from bench.cohort import warm_up
+from bench.cohort import RATE, RATES, warm_up
 from bench.cohort_node import MODELS, start_weights
 from consensus.aggregation import Contributions, Mean, Rule, TrimmedMean
 from consensus.aggregation.compression import ErrorFeedback, Int8
@@ -216,7 +216,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=100, help="H")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--warm", type=int, default=4000, help="steps before it (0: initial weights)")
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.001, 0.002, 0.003, 0.005])
+    parser.add_argument("--rate", type=float, default=RATE, help="inner rate before it")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of the synchronous run")
     parser.add_argument("--keep", type=Path, default=None, help="folder for text and first weights, used again")
     options = parser.parse_args()
     set_threads(1)
@@ -226,7 +227,12 @@ def main() -> int:
         ensure_default(folder / "data")
         start = start_weights(MODELS[options.model], warm_up(folder, folder / "data", options))
         compare = Comparison(options, Dataset.open(folder / "data"), start)
-        results: dict[str, Any] = {"model": options.model, "steps": options.steps, "warm": options.warm}
+        results: dict[str, Any] = {
+            "model": options.model,
+            "steps": options.steps,
+            "warm": options.warm,
+            "rate": options.rate,
+        }
         results |= {"rates": options.rates, "start_loss": compare.side(Setting(), 0).loss(start), "runs": []}
         for text in options.settings:
             results["runs"].append(compare.run(text))

@@ -32,6 +32,7 @@ from consensus.model.init import init_weights
 from consensus.quorum.capacity import layout_of
 from consensus.quorum.parts import Span, part_count
 from consensus.quorum.peers import Peer
+from consensus.training.optimizer import AdamW
 from consensus.training.outer import GlobalState
 from consensus.training.step import Trainer, TrainState
 from economics.constants import STALE_HEARTBEATS
@@ -97,6 +98,7 @@ class Node:
         self.tally, self.home = Tally(), Path(options.home)
         self.stack = ExitStack()
         self.whole = options.mode == "async"
+        self.optimizer = AdamW(lr=options.rate)
 
     # --- being there ---
 
@@ -114,7 +116,7 @@ class Node:
         port = CountedPort(self.network, time.monotonic, self.tally)
         doors = self.stack.enter_context(Doors(port.listen(team.PROTOCOL)))
         around = Around(port, doors, Timeouts(300.0, 300.0, 300.0, 2.0), 60.0, blame=port.charge)
-        self.teams = Teams(self.key.account, around, self.home / "quorums")
+        self.teams = Teams(self.key.account, around, self.home / "quorums", optimizer=self.optimizer)
         signer = Consents(self.key, 31337, REGISTRY)
         self.service = QuorumService(port, self.teams, signer, self.offer, paced(options.heartbeat), Endless())
         self.stack.enter_context(self.service)
@@ -227,7 +229,7 @@ class Node:
         ]
 
     def _alone(self, number: int, start: dict[str, Tensor]) -> dict[str, Tensor]:
-        trainer, state = Trainer(self.config, self.engine), TrainState.start(start)
+        trainer, state = Trainer(self.config, self.engine, self.optimizer), TrainState.start(start)
         for step in range(self.options.steps):
             trainer.step(state, self.batch(number, self.key.account, step))
         return state.weights
@@ -280,6 +282,7 @@ def main() -> int:
     parser.add_argument("--bootstrap", default="")
     parser.add_argument("--model", choices=sorted(MODELS), default="micro")
     parser.add_argument("--codec", default="int8")
+    parser.add_argument("--rate", type=float, default=AdamW().lr, help="of the inner optimizer")
     for name, value in (("--rounds", 2), ("--steps", 4), ("--offline", 0), ("--lie", 0), ("--heartbeat", 2)):
         parser.add_argument(name, type=int, default=value)
     for option, seconds in (("--collect", 120.0), ("--view", 20.0), ("--ask", 5.0), ("--give-up", 900.0)):
