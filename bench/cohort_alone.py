@@ -32,7 +32,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from bench.cohort import RATE, RATES, warm_up
+from bench.cohort import RATES, warm_up
 from bench.cohort_node import MODELS, start_weights
 from consensus.aggregation import Contributions, Mean, Rule, TrimmedMean
 from consensus.aggregation.compression import ErrorFeedback, Int8
@@ -215,8 +215,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=100, help="H")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--warm", type=int, default=4000, help="steps before it (0: initial weights)")
-    parser.add_argument("--rate", type=float, default=RATE, help="inner rate before it")
+    parser.add_argument("--warm", type=int, default=5000, help="steps before it (0: initial weights)")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of the synchronous run")
     parser.add_argument("--keep", type=Path, default=None, help="folder for text and first weights, used again")
     options = parser.parse_args()
@@ -227,12 +226,7 @@ def main() -> int:
         ensure_default(folder / "data")
         start = start_weights(MODELS[options.model], warm_up(folder, folder / "data", options))
         compare = Comparison(options, Dataset.open(folder / "data"), start)
-        results: dict[str, Any] = {
-            "model": options.model,
-            "steps": options.steps,
-            "warm": options.warm,
-            "rate": options.rate,
-        }
+        results: dict[str, Any] = {"model": options.model, "steps": options.steps, "warm": options.warm}
         results |= {"rates": options.rates, "start_loss": compare.side(Setting(), 0).loss(start), "runs": []}
         for text in options.settings:
             results["runs"].append(compare.run(text))
