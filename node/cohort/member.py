@@ -155,8 +155,7 @@ class Cohort:
             RootMismatchError: this node computed another state than most. OuterStepError (consensus). DiskError.
         """
         began, standing = time.monotonic(), self.standing
-        # The newest first: where others have an announcement of this node, they wait for no further one.
-        for pending in sorted(self.outbox.pending, key=lambda one: one.base, reverse=True):
+        for pending in self.outbox.pending:
             self._announce(pending)
         outcome = self._decides.outcome(standing, self._inbox)
         groups = self._groups(outcome)
