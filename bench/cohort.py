@@ -45,7 +45,7 @@ CONTRIBUTORS: Final = 4
 ASYNC: Final = (5, 6)
 COOLING: Final = 1000
 RATE: Final = 0.001
-RATES: Final = (0.001, 0.002, 0.003)
+RATES: Final = (0.0005, 0.001, 0.002, 0.003)
 PIPELINE: Final = ("/ponw/pipeline/1", "/ponw/stages/1", "/ponw/quorum/1")
 
 
