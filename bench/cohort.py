@@ -5,7 +5,7 @@ synchronously on the same tokens. Writes bench/results/cohort.json.
 - Loss: held-out, of the state after the last round, against one process that takes as many steps as one contributor,
   each over the four contributors' batches of that step at once: the same windows of text, moments never reset. It runs
   once for each of --rates, and after each round the lowest of its losses is what the cohort is compared with. Both
-  start from the same weights, trained by one process for --warm steps, of which the last thousand cool down.
+  start from the same weights, trained by one process for --warm steps; over the last --cooling the rate falls to zero.
 - Bytes: what the members wrote to their streams but for the pipelines, and announcements times followers, against a
   naive all-reduce of fp32 gradients each step among the holders of each layer: 2 (n - 1) / n * 4 bytes a parameter,
   node that holds it, and step, with n = 4. `tcp` is the kernel's count of an async node's TCP connections, heartbeats
@@ -43,7 +43,6 @@ from node.training.work import Workshop
 RESULTS: Final = Path(__file__).parent / "results" / "cohort.json"
 CONTRIBUTORS: Final = 4
 ASYNC: Final = (5, 6)
-COOLING: Final = 1000
 RATE: Final = 0.001
 RATES: Final = (0.0005, 0.001, 0.002, 0.003)
 PIPELINE: Final = ("/ponw/pipeline/1", "/ponw/stages/1", "/ponw/quorum/1")
@@ -106,18 +105,26 @@ def synchronous(data: Path, options: argparse.Namespace, accounts: list[str], ra
     return losses
 
 
+def add_start(parser: argparse.ArgumentParser) -> None:
+    """The options of `warm_up`."""
+    parser.add_argument("--warm", type=int, default=5000, help="steps before it (default 5000; 0: from scratch)")
+    parser.add_argument("--warm-rate", type=float, default=AdamW().lr, help="inner rate of these steps")
+    parser.add_argument("--cooling", type=int, default=1000, help="of them, how many go down to rate zero")
+
+
 def warm_up(folder: Path, data: Path, options: argparse.Namespace) -> Path:
     """The weights that both begin with, in a file: one process over batches of its own. Its rate falls to zero in the
     end: weights that still hold the noise of a higher rate lose it at once in a mean of four, and the outer velocity
     would repeat that step."""
-    path: Path = folder / f"warm-{options.model}-{options.warm}.safetensors"
+    name = f"warm-{options.model}-{options.warm}-{options.warm_rate:g}-{options.cooling}.safetensors"
+    path: Path = folder / name
     if path.exists():
         return path
     config = MODELS[options.model]
     shop = Workshop(config, choose_engine(threads=1), Dataset.open(data))
     trainer, state = Trainer(config, shop.engine), TrainState.start(start_weights(config, None))
     for step in range(options.warm):
-        trainer.optimizer = AdamW(lr=AdamW().lr * min(1.0, (options.warm - step) / COOLING))
+        trainer.optimizer = AdamW(lr=options.warm_rate * min(1.0, (options.warm - step) / max(options.cooling, 1)))
         trainer.step(state, draw_batch(config, shop.dataset, b"w" * 32, b"w" * 20, step))
     save_tensors(path, state.weights, {})
     return path
@@ -153,7 +160,7 @@ def main() -> int:
     parser.add_argument("--model", choices=sorted(MODELS), default="mini")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=100, help="H of the comparison (default 100)")
-    parser.add_argument("--warm", type=int, default=5000, help="steps before it (default 5000; 0: from scratch)")
+    add_start(parser)
     parser.add_argument("--rate", type=float, default=RATE, help="inner rate of the cohort")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of the synchronous run")
     parser.add_argument("--rare", type=int, default=500, help="H of the second count of bytes (0: none)")
@@ -173,7 +180,7 @@ def main() -> int:
         begin = shop.heldout_loss(start_weights(config, options.weights))
         results: dict[str, Any] = {"model": options.model, "parameters": config.parameters, "codec": options.codec}
         results |= {
-            "warm_steps": options.warm,
+            "warm": {"steps": options.warm, "rate": options.warm_rate, "cooling": options.cooling},
             "rate": options.rate,
             "start_loss": begin,
             "load_at_start": round(load, 1),

@@ -32,7 +32,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from bench.cohort import RATES, warm_up
+from bench.cohort import RATES, add_start, warm_up
 from bench.cohort_node import MODELS, start_weights
 from consensus.aggregation import Contributions, Mean, Rule, TrimmedMean
 from consensus.aggregation.compression import ErrorFeedback, Int8
@@ -187,7 +187,7 @@ class Comparison:
         """One setting over all seeds."""
         setting, found = Setting.of(text), []
         plain = Setting(batch=setting.batch, last=setting.last)
-        for seed in range(1, self.options.seeds + 1):
+        for seed in self.options.seeds:
             losses = first(self.side(setting, seed).cohort(self.start, setting), self.options.rounds)
             best = self.best(plain, seed)
             relative = [loss / other - 1 for loss, other in zip(losses, best, strict=True)]
@@ -214,8 +214,8 @@ def main() -> int:
     parser.add_argument("--model", choices=sorted(MODELS), default="mini")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=100, help="H")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--warm", type=int, default=5000, help="steps before it (0: initial weights)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="each has other batches")
+    add_start(parser)
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of the synchronous run")
     parser.add_argument("--keep", type=Path, default=None, help="folder for text and first weights, used again")
     options = parser.parse_args()
@@ -226,7 +226,8 @@ def main() -> int:
         ensure_default(folder / "data")
         start = start_weights(MODELS[options.model], warm_up(folder, folder / "data", options))
         compare = Comparison(options, Dataset.open(folder / "data"), start)
-        results: dict[str, Any] = {"model": options.model, "steps": options.steps, "warm": options.warm}
+        results: dict[str, Any] = {"model": options.model, "steps": options.steps}
+        results |= {"warm": {"steps": options.warm, "rate": options.warm_rate, "cooling": options.cooling}}
         results |= {"rates": options.rates, "start_loss": compare.side(Setting(), 0).loss(start), "runs": []}
         for text in options.settings:
             results["runs"].append(compare.run(text))
