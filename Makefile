@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser
+.PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort bench-cohort-alone attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -76,6 +76,9 @@ bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes b
 
 bench-pipeline: $(STAMPS)/package ## 2, 3 and 4 stages against one process; writes bench/results/pipeline.json
 	$(BIN)/python -m bench.pipeline
+
+bench-cohort-alone: $(STAMPS)/package ## a cohort's rounds in one process, against the best synchronous rate
+	$(BIN)/python -m bench.cohort_alone rate=0.001
 
 bench-cohort: $(STAMPS)/package ## two quorums and two async nodes against one process; writes bench/results/cohort.json
 	$(BIN)/python -m bench.cohort

@@ -3,8 +3,9 @@ synchronously on the same tokens. Writes bench/results/cohort.json.
 
 - Roots: every member's root after every round.
 - Loss: held-out, of the state after the last round, against one process that takes as many steps as one contributor,
-  each over the four contributors' batches of that step at once: the same windows of text, the same inner optimizer and
-  rate, moments never reset. Both start from the same weights, trained for --warm steps by one process.
+  each over the four contributors' batches of that step at once: the same windows of text, moments never reset. It runs
+  once for each of --rates, and after each round the lowest of its losses is what the cohort is compared with. Both
+  start from the same weights, trained by one process for --warm steps; over the last --cooling the rate falls to zero.
 - Bytes: what the members wrote to their streams but for the pipelines, and announcements times followers, against a
   naive all-reduce of fp32 gradients each step among the holders of each layer: 2 (n - 1) / n * 4 bytes a parameter,
   node that holds it, and step, with n = 4. `tcp` is the kernel's count of an async node's TCP connections, heartbeats
@@ -31,6 +32,7 @@ from bench.cohort_fleet import NodeProcess, start
 from bench.cohort_node import MODELS, randomness, start_weights
 from consensus.arithmetic import choose_engine, set_threads
 from consensus.model.config import ModelConfig
+from consensus.training.optimizer import AdamW
 from consensus.training.step import Trainer, TrainState
 from node.data.corpus import ensure_default
 from node.data.dataset import Dataset
@@ -41,6 +43,8 @@ from node.training.work import Workshop
 RESULTS: Final = Path(__file__).parent / "results" / "cohort.json"
 CONTRIBUTORS: Final = 4
 ASYNC: Final = (5, 6)
+RATE: Final = 0.001
+RATES: Final = (0.0005, 0.001, 0.002, 0.003)
 PIPELINE: Final = ("/ponw/pipeline/1", "/ponw/stages/1", "/ponw/quorum/1")
 
 
@@ -53,7 +57,8 @@ def held(config: ModelConfig) -> list[str]:
 def cohort(folder: Path, data: Path, options: argparse.Namespace, steps: int, rounds: int) -> dict[str, Any]:
     """Run the six processes; what they said of each round, and the accounts whose batches were trained."""
     more = ["--model", options.model, "--rounds", str(rounds), "--steps", str(steps), "--codec", options.codec]
-    more += ["--collect", "900", "--view", "30", "--ask", "20", "--give-up", "1800", "--warm", str(options.weights)]
+    more += ["--collect", "900", "--view", "30", "--ask", "20", "--give-up", "1800", "--heartbeat", "10"]
+    more += ["--warm", str(options.weights), "--rate", str(options.rate)]
     with ExitStack() as stack:
         nodes = start(folder, stack, data, held(MODELS[options.model]), more)
         leaders = {node.until("quorum", seconds=900)["leader"] for node in nodes if node.number not in ASYNC}
@@ -81,13 +86,14 @@ def _round(nodes: list[NodeProcess], number: int) -> dict[str, Any]:
     return told
 
 
-def synchronous(data: Path, options: argparse.Namespace, accounts: list[str], rounds: int) -> list[float]:
+def synchronous(data: Path, options: argparse.Namespace, accounts: list[str], rate: float) -> list[float]:
     """Held-out loss of one process after each round's worth of steps over all contributors' batches at once."""
     config = MODELS[options.model]
     shop = Workshop(config, choose_engine(threads=1), Dataset.open(data))
-    trainer = Trainer(dataclasses.replace(config, batch=config.batch * len(accounts)), shop.engine)
+    wide = dataclasses.replace(config, batch=config.batch * len(accounts))
+    trainer = Trainer(wide, shop.engine, AdamW(lr=rate))
     state, losses = TrainState.start(start_weights(config, options.weights)), []
-    for number in range(1, rounds + 1):
+    for number in range(1, options.rounds + 1):
         for step in range(options.steps):
             parts = [
                 draw_batch(config, shop.dataset, randomness(number), bytes.fromhex(account), step)
@@ -95,20 +101,31 @@ def synchronous(data: Path, options: argparse.Namespace, accounts: list[str], ro
             ]
             trainer.step(state, torch.cat(parts))
         losses.append(shop.heldout_loss(state.weights))
-        print(f"synchronous, {number * options.steps} steps: loss {losses[-1]:.4f}", flush=True)
+        print(f"synchronous at {rate:g}, {number * options.steps} steps: loss {losses[-1]:.4f}", flush=True)
     return losses
 
 
+def add_start(parser: argparse.ArgumentParser) -> None:
+    """The options of `warm_up`."""
+    parser.add_argument("--warm", type=int, default=5000, help="steps before it (default 5000; 0: from scratch)")
+    parser.add_argument("--warm-rate", type=float, default=AdamW().lr, help="inner rate of these steps")
+    parser.add_argument("--cooling", type=int, default=1000, help="of them, how many go down to rate zero")
+
+
 def warm_up(folder: Path, data: Path, options: argparse.Namespace) -> Path:
-    """The weights that both begin with, in a file: one process over batches of its own."""
-    path: Path = folder / f"warm-{options.model}-{options.warm}.safetensors"
+    """The weights that both begin with, in a file: one process over batches of its own. Its rate falls to zero in the
+    end: weights that still hold the noise of a higher rate lose it at once in a mean of four, and the outer velocity
+    would repeat that step."""
+    name = f"warm-{options.model}-{options.warm}-{options.warm_rate:g}-{options.cooling}.safetensors"
+    path: Path = folder / name
     if path.exists():
         return path
     config = MODELS[options.model]
     shop = Workshop(config, choose_engine(threads=1), Dataset.open(data))
-    state = TrainState.start(start_weights(config, None))
+    trainer, state = Trainer(config, shop.engine), TrainState.start(start_weights(config, None))
     for step in range(options.warm):
-        shop.trainer.step(state, draw_batch(config, shop.dataset, b"w" * 32, b"w" * 20, step))
+        trainer.optimizer = AdamW(lr=options.warm_rate * min(1.0, (options.warm - step) / max(options.cooling, 1)))
+        trainer.step(state, draw_batch(config, shop.dataset, b"w" * 32, b"w" * 20, step))
     save_tensors(path, state.weights, {})
     return path
 
@@ -143,7 +160,9 @@ def main() -> int:
     parser.add_argument("--model", choices=sorted(MODELS), default="mini")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=100, help="H of the comparison (default 100)")
-    parser.add_argument("--warm", type=int, default=4000, help="steps before it (default 4000; 0: from scratch)")
+    add_start(parser)
+    parser.add_argument("--rate", type=float, default=RATE, help="inner rate of the cohort")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of the synchronous run")
     parser.add_argument("--rare", type=int, default=500, help="H of the second count of bytes (0: none)")
     parser.add_argument("--rare-rounds", type=int, default=2)
     parser.add_argument("--codec", choices=["int8", "topk", "twobit"], default="int8")
@@ -160,15 +179,20 @@ def main() -> int:
         shop = Workshop(config, choose_engine(threads=1), Dataset.open(data))
         begin = shop.heldout_loss(start_weights(config, options.weights))
         results: dict[str, Any] = {"model": options.model, "parameters": config.parameters, "codec": options.codec}
-        results |= {"warm_steps": options.warm, "start_loss": begin, "load_at_start": round(load, 1)}
+        results |= {
+            "warm": {"steps": options.warm, "rate": options.warm_rate, "cooling": options.cooling},
+            "rate": options.rate,
+            "start_loss": begin,
+            "load_at_start": round(load, 1),
+        }
         found = cohort(_made(Path(scratch) / "often"), data, options, options.steps, options.rounds)
         results |= {"rounds": found["rounds"], "accounts": found["accounts"]}
         results |= {"bytes": [traffic(config, found["rounds"], options.steps)]}
         _write(results, began)
-        results["synchronous"] = synchronous(data, options, found["accounts"], options.rounds)
-        results["relative"] = [
-            one["loss"] / loss - 1 for one, loss in zip(found["rounds"], results["synchronous"], strict=True)
-        ]
+        runs = {rate: synchronous(data, options, found["accounts"], rate) for rate in options.rates}
+        results["synchronous"] = {f"{rate:g}": losses for rate, losses in runs.items()}
+        best = [min(column) for column in zip(*runs.values(), strict=True)]
+        results["relative"] = [one["loss"] / loss - 1 for one, loss in zip(found["rounds"], best, strict=True)]
         _write(results, began)
         if options.rare:
             rare = cohort(_made(Path(scratch) / "rare"), data, options, options.rare, options.rare_rounds)
@@ -176,7 +200,8 @@ def main() -> int:
             results["bytes"].append(traffic(config, rare["rounds"], options.rare))
             _write(results, began)
     same = all(one["roots"] == 1 for one in [*results["rounds"], *results.get("rare_rounds", [])])
-    print(f"loss against synchronous training: {results['relative'][-1]:+.2%}; one root after each round: {same}")
+    relative = " ".join(f"{value:+.2%}" for value in results["relative"])
+    print(f"loss against synchronous training, by round: {relative}; one root after each round: {same}")
     for one in results["bytes"]:
         print(f"H = {one['steps']}: {one['ratio']} times fewer bytes (by the kernel, async: {one['async_tcp_ratio']})")
     return 0 if same else 1

@@ -40,12 +40,19 @@ class NodeProcess:
         self._lines.put(None)
 
     def next(self, seconds: float = SECONDS) -> dict[str, Any]:
-        """What it says next; RuntimeError with its last words where it ended."""
-        said = self._lines.get(timeout=seconds)
+        """What it says next. RuntimeError where it ended, TimeoutError where it says nothing; both with its last
+        words."""
+        try:
+            said = self._lines.get(timeout=max(seconds, 0))
+        except queue.Empty:
+            raise TimeoutError(f"node {self.number} was silent for {seconds:.0f} s: {self._words()}") from None
         if said is None:
-            raise RuntimeError(f"node {self.number} ended: {Path(self.errors.name).read_text()[-3000:]}")
+            raise RuntimeError(f"node {self.number} ended: {self._words()}")
         self.heard.append(said)
         return said
+
+    def _words(self) -> str:
+        return f"{self.heard[-1:]} {Path(self.errors.name).read_text()[-3000:]}"
 
     def until(self, word: str, value: Any = None, seconds: float = SECONDS) -> dict[str, Any]:
         """The first line that has ``word``, with ``value`` where one is given; TimeoutError after ``seconds``."""

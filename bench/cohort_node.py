@@ -11,7 +11,9 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import os
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from bench.accounts import NumberedAccount
 from bench.counted import CountedPort, Tally, tcp_sent
+from bench.quorum_node import Endless
 from consensus.arithmetic import choose_engine, set_threads
 from consensus.commitments.tensors import global_root
 from consensus.commitments.trace import StepLeaf
@@ -29,9 +32,11 @@ from consensus.model.init import init_weights
 from consensus.quorum.capacity import layout_of
 from consensus.quorum.parts import Span, part_count
 from consensus.quorum.peers import Peer
+from consensus.training.optimizer import AdamW
 from consensus.training.outer import GlobalState
 from consensus.training.step import Trainer, TrainState
-from economics.networks import DEVNET_TIMES
+from economics.constants import STALE_HEARTBEATS
+from economics.networks import DEVNET_TIMES, QuorumTimes
 from economics.units import Seconds
 from node.cohort.contribution import CODECS, Opening, names_of
 from node.cohort.deciding import BehindError, Deadlines
@@ -60,14 +65,14 @@ REGISTRY = "0x" + "11" * 20
 LOOK_SECONDS = 0.2
 MODELS = {"micro": ModelConfig("micro", layers=2, width=16, heads=2, seq_len=32, batch=4), "tiny": PRESETS["tiny"]}
 MODELS["mini"] = ModelConfig("mini", layers=2, width=64, heads=2, seq_len=64, batch=8)
-TIMES = dataclasses.replace(
-    DEVNET_TIMES,
-    heartbeat=Seconds(2),
-    offline=Seconds(20),
-    session=Seconds(7200),
-    session_small=Seconds(7200),
-    session_max=Seconds(14_400),
-)
+
+
+def paced(heartbeat: int) -> QuorumTimes:
+    """The test network's times at another heartbeat, with sessions that outlast every run."""
+    long, beat = Seconds(7200), Seconds(heartbeat)
+    silent = Seconds(STALE_HEARTBEATS * heartbeat)
+    times = dataclasses.replace(DEVNET_TIMES, heartbeat=beat, offline=silent, join=Seconds(3 * heartbeat))
+    return dataclasses.replace(times, session=long, session_small=long, session_max=Seconds(2 * long))
 
 
 def randomness(number: int) -> bytes:
@@ -93,6 +98,7 @@ class Node:
         self.tally, self.home = Tally(), Path(options.home)
         self.stack = ExitStack()
         self.whole = options.mode == "async"
+        self.optimizer = AdamW(lr=options.rate)
 
     # --- being there ---
 
@@ -109,11 +115,10 @@ class Node:
         say({"addresses": self.network.addresses(), "peer": self.network.me, "pid": self.network.pid})
         port = CountedPort(self.network, time.monotonic, self.tally)
         doors = self.stack.enter_context(Doors(port.listen(team.PROTOCOL)))
-        around = Around(port, doors, Timeouts(300.0, 300.0, 300.0, 2.0), 60.0)
-        teams = Teams(self.key.account, around, self.home / "quorums", lambda _, why: say({"ended": why}))
+        around = Around(port, doors, Timeouts(300.0, 300.0, 300.0, 2.0), 60.0, blame=port.charge)
+        self.teams = Teams(self.key.account, around, self.home / "quorums", optimizer=self.optimizer)
         signer = Consents(self.key, 31337, REGISTRY)
-        times = dataclasses.replace(TIMES, offline=Seconds(options.silence))
-        self.service = QuorumService(port, teams, signer, self.offer, times, lambda: int(time.time()))
+        self.service = QuorumService(port, self.teams, signer, self.offer, paced(options.heartbeat), Endless())
         self.stack.enter_context(self.service)
         self.team = None if self.whole else self._team()
         span = Span(0, part_count(self.config.layers))
@@ -131,8 +136,8 @@ class Node:
 
     def _team(self) -> Team:
         while True:
-            plan = self.service.teams.plan
-            made = None if plan is None else self.service.teams.of_plan(plan, self)
+            plan = self.teams.plan
+            made = None if plan is None else self.teams.of_plan(plan, self)
             if made is not None:
                 say({"quorum": made.plan.id.hex(), "leader": made.plan.leader.hex(), "seat": made.place.at})
                 return made
@@ -224,7 +229,7 @@ class Node:
         ]
 
     def _alone(self, number: int, start: dict[str, Tensor]) -> dict[str, Tensor]:
-        trainer, state = Trainer(self.config, self.engine), TrainState.start(start)
+        trainer, state = Trainer(self.config, self.engine, self.optimizer), TrainState.start(start)
         for step in range(self.options.steps):
             trainer.step(state, self.batch(number, self.key.account, step))
         return state.weights
@@ -256,8 +261,15 @@ def say(what: dict[str, Any]) -> None:
     print(json.dumps(what), flush=True)
 
 
+def _end_with(failure: threading.ExceptHookArgs) -> None:
+    """A thread that dies ends the process, so that whoever started it learns why at once."""
+    threading.__excepthook__(failure)
+    os._exit(1)
+
+
 def main() -> int:
     """Run the node."""
+    threading.excepthook = _end_with
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, required=True, help="the account's private key")
     for name in ("--home", "--stakes", "--data"):
@@ -270,7 +282,8 @@ def main() -> int:
     parser.add_argument("--bootstrap", default="")
     parser.add_argument("--model", choices=sorted(MODELS), default="micro")
     parser.add_argument("--codec", default="int8")
-    for name, value in (("--rounds", 2), ("--steps", 4), ("--offline", 0), ("--lie", 0), ("--silence", 20)):
+    parser.add_argument("--rate", type=float, default=AdamW().lr, help="of the inner optimizer")
+    for name, value in (("--rounds", 2), ("--steps", 4), ("--offline", 0), ("--lie", 0), ("--heartbeat", 2)):
         parser.add_argument(name, type=int, default=value)
     for option, seconds in (("--collect", 120.0), ("--view", 20.0), ("--ask", 5.0), ("--give-up", 900.0)):
         parser.add_argument(option, type=float, default=seconds)
@@ -280,7 +293,8 @@ def main() -> int:
     node = Node(options)
     with node.stack:
         node.connect()
-        node.rounds()
+        with node.teams.training():  # a quorum stays together from its first round to its last, settling included
+            node.rounds()
         say({"done": True})
         sys.stdin.buffer.read()  # whoever started this node ends it by closing its input; until then it serves
     return 0

@@ -115,6 +115,8 @@ class _Round:
     view_began: float = 0.0
     asked: float = float("-inf")
     _turn: int = 0
+    _seen: dict[bytes, float] = field(default_factory=dict)
+    """By account: when its first contribution was seen here."""
 
     def __post_init__(self) -> None:
         standing, by = self.standing, self.by
@@ -179,9 +181,13 @@ class _Round:
 
     def _all_in(self) -> bool:
         """Whether every voter and everyone that trains has contributed its work of this round, but for who has fallen
-        silent, and what overlaps is here. A voter that was never heard may still be on its way."""
-        number = self.standing.number
+        silent, and what overlaps is here. A voter that was never heard may still be on its way. Who comes back with
+        late work announces all that it has at once: one view's time is all that is waited for."""
+        number, now = self.standing.number, time.monotonic()
         done = {bytes(m.account) for m in self.inbox.headers.values() if m.base == number}
+        for message in self.inbox.headers.values():
+            if now - self._seen.setdefault(bytes(message.account), now) >= self.by._deadlines.view:
+                done.add(bytes(message.account))
         due = {*self.standing.voters, *self.by._training()} - set(self.by._silent())
         return due <= done and not self.inbox.missing()
 

@@ -25,6 +25,7 @@ from consensus.arithmetic.engine import Engine
 from consensus.commitments.tensors import state_root
 from consensus.commitments.trace import StepLeaf
 from consensus.model.config import ModelConfig
+from consensus.training.optimizer import AdamW
 from economics.cohort import segment_length
 from node.errors import PeerError, PonwError
 from node.logs import get_logger
@@ -91,14 +92,15 @@ class Team:
         around: Around,
         folder: Path,
         session: int = 0,
+        optimizer: AdamW | None = None,
     ) -> None:
-        """`session`: its number on chain, 0 without one."""
+        """`session`: its number on chain, 0 without one; `optimizer`: other than what claims are judged by."""
         seat = plan.seat_of(me)
         if seat is None:
             raise QuorumError("This node has no seat in the quorum.")
         self.plan, self._me, self._around, self._engine = plan, me, around, engine
         self.session = session
-        self.place = Place(config, plan.stages(config), seat)
+        self.place = Place(config, plan.stages(config), seat, optimizer or AdamW())
         self._versions = plan.versions()
         self.trained = 0
         """The last round whose work is done here."""

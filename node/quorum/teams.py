@@ -13,6 +13,7 @@ from typing import Protocol
 
 from consensus.arithmetic.engine import Engine
 from consensus.model.config import ModelConfig
+from consensus.training.optimizer import AdamW
 from node.chain.types import Round
 from node.errors import PonwError
 from node.logs import get_logger
@@ -48,6 +49,8 @@ class Teams:
     """Whether a round of a quorum is being trained now."""
     proposing: bool = False
     """Whether a session may begin on chain that is not known here yet."""
+    optimizer: AdamW | None = None
+    """Of a network without claims, where it is not the one that claims are judged by."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _bound: Bindings = field(init=False)
     _made: list[Team] = field(default_factory=list)
@@ -177,7 +180,9 @@ class Teams:
             if made is None:
                 found = next((one for one in self._bound.all if one.plan == plan), Binding(plan, 0, 0))
                 try:
-                    made = Team(plan, self.me, shop.config, shop.engine, self.around, self.folder, found.number)
+                    made = Team(
+                        plan, self.me, shop.config, shop.engine, self.around, self.folder, found.number, self.optimizer
+                    )
                 except PonwError as error:
                     log.warning("the quorum does not fit this round", reason=error.message)
                     return None

@@ -29,7 +29,7 @@ def stack() -> Iterator[ExitStack]:
 
 def test_six_members_hold_one_root_and_one_that_was_offline_counts_late(tmp_path: Path, stack: ExitStack) -> None:
     ensure_default(tmp_path / "data")
-    more = ["--model", "micro", "--steps", str(STEPS), "--rounds", "60", "--silence", "8", "--ask", "1"]
+    more = ["--model", "micro", "--steps", str(STEPS), "--rounds", "60", "--heartbeat", "2", "--ask", "1"]
     nodes = start(tmp_path, stack, tmp_path / "data", HELD, more, {6: ["--offline", "2"]})
     quorums = {node.until("quorum")["quorum"] for node in nodes[:4]}
     assert len(quorums) == 2

@@ -91,6 +91,26 @@ def test_a_late_contribution_counts_in_the_next_round_for_less(trio: Cluster) ->
     assert not late.cohort.outbox.pending
 
 
+def test_who_comes_back_with_late_work_alone_holds_nobody_up(trio: Cluster) -> None:
+    for member in trio.members.values():
+        member.contribute()
+    late = trio.members[3]
+    trio.hub.away.add("3")
+    trio.clock.at += 120
+    silence(trio, 3)
+    trio.settle(1, 2)
+    trio.hub.away.clear()
+    hear(trio, 3)
+    assert late.cohort.catch_up()
+    for number in (1, 2):
+        trio.members[number].contribute()
+    for member in trio.members.values():  # whoever waited for more would give the round up
+        object.__setattr__(member.cohort.place.deadlines, "collect", 1000.0)
+    settled = trio.rounds()
+    assert len({one.root for one in settled.values()}) == 1
+    assert (late.account, 1, update_weight(STEPS, 9_000)) in settled[1].counted
+
+
 def test_a_member_that_knows_an_outcome_but_finds_nothing_of_it_any_more_catches_up(trio: Cluster) -> None:
     back = trio.members[3]
     back.contribute()

@@ -52,7 +52,7 @@ class Member:
     ) -> None:
         self.place, self.round = place, number
         self.settlement = Settlement(place, left, right, number, on_leaf)
-        self.trainer = StageTrainer(place.config, place.stage, engine)
+        self.trainer = StageTrainer(place.config, place.stage, engine, place.optimizer)
         self._left, self._right = left, right
         self._micros = place.config.batch // place.config.micro_batch
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consensus.model.config import ModelConfig
 from consensus.pipeline.capacity import capacity
 from consensus.pipeline.stages import Stage, check_cover
+from consensus.training.optimizer import AdamW
 from node.quorum.pipeline.errors import StageTooLargeError
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which stage of which model a member is. Raises PipelineError (consensus) where the stages are not the model."""
+    """Which stage of which model a member is, and what trains it; all members have the same `optimizer`.
+
+    Raises PipelineError (consensus) where the stages are not the model.
+    """
 
     config: ModelConfig
     stages: tuple[Stage, ...]
     at: int
+    optimizer: AdamW = field(default_factory=AdamW)
 
     def __post_init__(self) -> None:
         check_cover(self.config, self.stages)
