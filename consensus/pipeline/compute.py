@@ -87,7 +87,7 @@ class StageTrainer:
         if kept.head is not None:
             logits, head, norm = kept.head
             dlogits, total = engine.cross_entropy(logits, given, gradient_scale(self.config))
-            self.loss_total += total
+            self.loss_total += int(total)
             dx = head_backward(engine, self._packed, dlogits, (head, norm), self._grads, again)
         dx = body_backward(engine, self._packed, self.stage.layers, dx, kept.layers, self._grads, again)
         self._idle.append(engine)
@@ -126,4 +126,4 @@ class StageTrainer:
         x, _ = body_forward(engine, self._packed, self.stage.layers, x, sequences, self.config.heads)
         if not self.stage.has_head or targets is None:
             return x
-        return engine.cross_entropy(head_forward(engine, self._packed, x)[0], targets, 1.0)[1]
+        return int(engine.cross_entropy(head_forward(engine, self._packed, x)[0], targets, 1.0)[1])
