@@ -6,6 +6,7 @@ time and added in order, as micro-batches are.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import torch
@@ -23,6 +24,10 @@ _SUMS_BYTES: Final = 1 << 28
 """Room for the integer sums of embedding gradients at once."""
 _FULL: Final = 132
 """Tiles of a product that keep a large GPU busy."""
+_APART: Final = 4
+"""Blocks of a sum from which on few tiles take the blocks side by side."""
+_BAND: Final = 128
+"""Queries or keys from which on attention leaves out what causality hides."""
 _ROOM_SHARE: Final = 0.7
 
 
@@ -32,6 +37,10 @@ def _power(n: int) -> int:
 
 def _blocks(k: int) -> int:
     return -(-k // numbers.BLOCK)
+
+
+def _tiles(m: int, n: int, tile: int) -> int:
+    return -(-m // tile) * -(-n // tile)
 
 
 def _padded(k: int) -> int:
@@ -78,14 +87,30 @@ class _Heads:
     def dp(self) -> int:
         return max(32, _power(self.width))
 
-    @property
-    def tile(self) -> int:
-        """Rows of scores in one program: about 16,384 scores."""
-        return max(16, min(64, 16384 // self.tp))
+    def bands(self) -> list[tuple[int, int, int]]:
+        """Queries in groups: the first, how many, and how many keys they may see at most."""
+        edges = [0, *(edge for edge in (_BAND, 2 * _BAND, 4 * _BAND) if edge < self.tp), self.tp]
+        return [(low, min(high, self.length) - low, high) for low, high in pairwise(edges) if low < self.length]
 
-    @property
-    def warps(self) -> int:
-        return 8 if self.tp * self.tile >= 8192 else 4
+    def key_bands(self) -> list[tuple[int, int, int]]:
+        """Keys in groups: the first, how many, and how many queries from there on may see them."""
+        edges = [0]
+        while self.tp - edges[-1] > _BAND:
+            edges.append((edges[-1] + self.tp) // 2)
+        ends = [*edges[1:], self.tp]
+        return [
+            (low, min(high, self.length) - low, self.tp - low)
+            for low, high in zip(edges, ends, strict=True)
+            if low < self.length
+        ]
+
+
+TILES: Final[dict[str, dict[int, tuple[int, int]]]] = {
+    "attention": {32: (32, 4), 64: (32, 4), 128: (32, 4), 256: (32, 4), 512: (32, 8)},
+    "rows": {32: (32, 4), 64: (32, 4), 128: (32, 4), 256: (32, 4), 512: (32, 8)},
+    "columns": {32: (32, 4), 64: (32, 4), 128: (32, 4), 256: (32, 4), 512: (32, 8)},
+}
+"""Rows at a time and warps of the attention kernels, by the keys or queries that one program sees."""
 
 
 class Fused:
@@ -139,16 +164,25 @@ class Fused:
 
     def _product(self, a: _Planes, b: _Planes, out: Tensor, more: bool) -> Tensor:
         m, n, blocks = a.rows, b.rows, a.s.shape[0]
-        step = min(_STEP, a.places)
-        bm, bn = 128, 128
-        if -(-m // bm) * -(-n // bn) < _FULL:
-            bm = bn = 64
-        kernels.product[(-(-m // bm) * -(-n // bn),)](
-            a.q, a.s, b.q, b.s, out, m, n, a.places, a.plane, b.plane, blocks,
-            a.places // blocks // step, more, bm, bn, step, 8,
-            num_warps=8 if bm == 128 else 4, num_stages=3, **_NO_FMA,
-        )  # fmt: skip
+        if blocks >= _APART and _tiles(m, n, 64) < 2 * _FULL:
+            # Few tiles and a long sum: the blocks side by side, then added in their order.
+            parts = self._empty(blocks, m, n)
+            self._tiled(a, b, parts, False, blocks)
+            kernels.join[(-(-m * n // 512),)](parts, out, blocks, m * n, more, 512, **_NO_FMA)
+        else:
+            self._tiled(a, b, out, more, 1)
         return out
+
+    @staticmethod
+    def _tiled(a: _Planes, b: _Planes, out: Tensor, more: bool, apart: int) -> None:
+        m, n, blocks = a.rows, b.rows, a.s.shape[0]
+        step = min(_STEP, a.places)
+        tile = 128 if _tiles(m, n, 128) * apart >= _FULL else 64
+        kernels.product[(_tiles(m, n, tile), apart)](
+            a.q, a.s, b.q, b.s, out, m, n, a.places, a.plane, b.plane, blocks // apart,
+            a.places // blocks // step, more, tile, tile, step, 8,
+            num_warps=8 if tile == 128 else 4, num_stages=3, **_NO_FMA,
+        )  # fmt: skip
 
     def pack_weight(self, name: str, w: Tensor) -> _Weight:
         return _Weight(self._rows(w, False), self._columns(w, False))
@@ -233,11 +267,12 @@ class Fused:
         q, k = self._head_rows(qkv, at, True, 0), self._head_rows(qkv, at, False, 1)
         v = self._head_columns(qkv, at, 2 * d, d)
         p, o = self._empty(sequences * heads, at.length, at.length), self._empty(qkv.shape[0], d)
-        heads_kernels.attention[(-(-at.length // at.tile), sequences * heads)](
-            q.q, q.s, k.q, k.s, v.q, v.s, p, o, q.plane, v.plane, at.length, heads, at.width,
-            attention_scale(at.width), numbers.sum_grid(at.length), at.tile, at.tp, at.dp,
-            num_warps=at.warps, **_NO_FMA,
-        )  # fmt: skip
+        for begin, count, span in at.bands():
+            tile, warps = TILES["attention"][span]
+            heads_kernels.attention[(-(-count // tile), sequences * heads)](
+                q.q, q.s, k.q, k.s, v.q, v.s, p, o, q.plane, v.plane, at.length, heads, at.width, begin, at.tp,
+                attention_scale(at.width), numbers.sum_grid(at.length), tile, span, at.dp, num_warps=warps, **_NO_FMA,
+            )  # fmt: skip
         return o, (qkv, p, at)
 
     def attention_grad(self, dout: Tensor, saved: Any) -> Tensor:
@@ -246,16 +281,20 @@ class Fused:
         g, v = self._head_rows(dout, at, True), self._head_rows(qkv, at, False, 2)
         gc, qk = self._head_columns(dout, at, 0, d), self._head_columns(qkv, at, 0, 2 * d)
         ds, dqkv = torch.empty_like(p), torch.empty_like(qkv)
-        grid = (-(-at.length // at.tile), at.sequences * at.heads)
-        heads_kernels.attention_grad_rows[grid](
-            g.q, g.s, v.q, v.s, qk.q, qk.s, p, ds, dqkv, g.plane, qk.plane, 2 * d, at.length, at.heads, at.width,
-            root_scale(at.width), numbers.sum_grid(at.length), at.tile, at.tp, at.dp,
-            num_warps=at.warps, **_NO_FMA,
-        )  # fmt: skip
-        heads_kernels.attention_grad_columns[grid](
-            p, ds, gc.q, gc.s, qk.q, qk.s, dqkv, gc.plane, qk.plane, 2 * d, at.length, at.heads, at.width,
-            at.tile, at.tp, at.dp, num_warps=at.warps, **_NO_FMA,
-        )  # fmt: skip
+        all_heads = at.sequences * at.heads
+        for begin, count, span in at.bands():
+            tile, warps = TILES["rows"][span]
+            heads_kernels.attention_grad_rows[(-(-count // tile), all_heads)](
+                g.q, g.s, v.q, v.s, qk.q, qk.s, p, ds, dqkv, g.plane, qk.plane, 2 * d, at.length, at.heads, at.width,
+                begin, at.tp, root_scale(at.width), numbers.sum_grid(at.length), tile, span, at.dp,
+                num_warps=warps, **_NO_FMA,
+            )  # fmt: skip
+        for begin, count, span in at.key_bands():
+            tile, warps = TILES["columns"][span]
+            heads_kernels.attention_grad_columns[(-(-count // tile), all_heads)](
+                p, ds, gc.q, gc.s, qk.q, qk.s, dqkv, gc.plane, qk.plane, 2 * d, at.length, at.heads, at.width,
+                begin, at.tp, tile, span, at.dp, num_warps=warps, **_NO_FMA,
+            )  # fmt: skip
         return dqkv
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def _rounded(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _rates(top, steps: tl.constexpr):  # type: ignore[no-untyped-def]
+def _rates(top, steps):  # type: ignore[no-untyped-def]
     """Multiplier to integers and scale back, of slices with these maxima."""
     live = top >= TINY
     safe = tl.where(live, top, 1.0)
@@ -43,7 +43,7 @@ def _rates(top, steps: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _sum(x, steps: tl.constexpr):  # type: ignore[no-untyped-def]
+def _sum(x, steps):  # type: ignore[no-untyped-def]
     """Exact sum of each row of x [R, C], on the grid of ``steps``."""
     rate, scale = _rates(tl.max(tl.abs(x), 1), steps)
     return tl.sum(_rounded(x * rate[:, None]).to(tl.int32), 1).to(tl.float32) * scale
@@ -159,8 +159,10 @@ def product(
     aq, sa, bq, sb, out, m, n, kp, plane_a, plane_b, blocks,
     ks: tl.constexpr, more: tl.constexpr, bm: tl.constexpr, bn: tl.constexpr, bk: tl.constexpr, group: tl.constexpr,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """out [m, n] (+)= A . B^T; each block of ``ks`` steps of ``bk`` places is scaled and added in order."""
+    """out [m, n] (+)= A . B^T; each block of ``ks`` steps of ``bk`` places is scaled and added in order. grid (tiles, 1),
+    or (tiles, blocks) with ``blocks`` 1 for out [blocks, m, n], the blocks' own products."""
     pid = tl.program_id(0)
+    own = tl.program_id(1)
     across, down = tl.cdiv(n, bn), tl.cdiv(m, bm)
     first = pid // (group * across) * group
     tall = min(down - first, group)
@@ -169,14 +171,14 @@ def product(
     am, an = rm % m, rn % n
     a_at = aq + am.to(tl.int64)[:, None] * kp + tl.arange(0, bk)[None, :]
     b_at = bq + an.to(tl.int64)[None, :] * kp + tl.arange(0, bk)[:, None]
-    to = out + rm.to(tl.int64)[:, None] * n + rn[None, :]
+    to = out + (own * m + rm).to(tl.int64)[:, None] * n + rn[None, :]
     inside = (rm < m)[:, None] & (rn < n)[None, :]
     acc = tl.zeros((bm, bn), dtype=tl.int32)
     total = tl.zeros((bm, bn), dtype=tl.float32)
     if more:
         total = tl.load(to, mask=inside, other=0.0)
     for t in range(0, blocks * 3 * ks):
-        b = t // (3 * ks)
+        b = own + t // (3 * ks)
         part = (t // ks) % 3
         k = t % ks
         at = (b * ks + k) * bk
@@ -191,9 +193,22 @@ def product(
                 if more:
                     total = total + scaled
                 else:
-                    total = tl.where(b == 0, scaled, total + scaled)
+                    total = tl.where(b == own, scaled, total + scaled)
                 acc = tl.zeros((bm, bn), dtype=tl.int32)
     tl.store(to, total, mask=inside)
+
+
+@triton.jit
+def join(parts, out, blocks, n, more: tl.constexpr, size: tl.constexpr):  # type: ignore[no-untyped-def]
+    """out [n] (+)= parts [blocks, n], added in order."""
+    at = tl.program_id(0) * size + tl.arange(0, size)
+    live = at < n
+    total = tl.load(parts + at, mask=live, other=0.0)
+    if more:
+        total = tl.load(out + at, mask=live, other=0.0) + total
+    for b in range(1, blocks):
+        total = total + tl.load(parts + b * n + at, mask=live, other=0.0)
+    tl.store(out + at, total, mask=live)
 
 
 @triton.jit
@@ -215,7 +230,7 @@ def _emit(v, q, s, r, rows, d, kp, plane, br: tl.constexpr, nb: tl.constexpr, kb
 @triton.jit
 def rmsnorm(
     x, y, rinv, q, s, rows, d, kp, plane, inverse, eps,
-    steps: tl.constexpr, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr,
+    steps, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """x [rows, d] -> y, 1 / root of the mean square [rows], and y's row planes."""
     r = tl.program_id(0) * br + tl.arange(0, br)
@@ -235,7 +250,7 @@ def rmsnorm(
 @triton.jit
 def rmsnorm_grad(
     dy, y, rinv, into, dx, q, s, rows, d, kp, plane, inverse,
-    steps: tl.constexpr, more: tl.constexpr, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr,
+    steps, more: tl.constexpr, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
     """dx = (into +) r (dy - y mean(dy y)), and its row planes."""
     r = tl.program_id(0) * br + tl.arange(0, br)
@@ -284,7 +299,7 @@ def relu2_grad(dy, h, dh, q, s, rows, d, kp, plane, br: tl.constexpr, bk: tl.con
 
 @triton.jit
 def embed_grad_parts(
-    tokens, dx, work, s, rows, length, vocab, d, steps: tl.constexpr, bc: tl.constexpr, br: tl.constexpr
+    tokens, dx, work, s, rows, length, vocab, d, steps, bc: tl.constexpr, br: tl.constexpr
 ):  # type: ignore[no-untyped-def]
     """Integer sums of dx [rows, d] by token and by place, a block of 512 rows at a time: work [blocks, vocab + length,
     d] (zeros before), scales [blocks, d]; grid (column groups, blocks)."""
@@ -322,7 +337,7 @@ def embed_grad_join(work, s, out, blocks, first, count, all_rows, d, more: tl.co
 
 
 @triton.jit
-def cross_entropy(logits, targets, out, loss, vocab, scale, steps: tl.constexpr, size: tl.constexpr):  # type: ignore[no-untyped-def]
+def cross_entropy(logits, targets, out, loss, vocab, scale, steps, size: tl.constexpr):  # type: ignore[no-untyped-def]
     """A row of logits [rows, vocab] -> its gradient times ``scale``, and round(loss 2^16) in nats (int64)."""
     r = tl.program_id(0).to(tl.int64)
     c = tl.arange(0, size)
@@ -332,7 +347,7 @@ def cross_entropy(logits, targets, out, loss, vocab, scale, steps: tl.constexpr,
     chosen = tl.load(logits + r * vocab + target) * LOG2E
     top = tl.max(tl.where(live, u, -float("inf")), 0)
     e = tl.where(live, _exp2(u - top), 0.0)
-    z = tl.sum(_rounded(e * steps).to(tl.int32), 0).to(tl.float32) * (1.0 / steps)
+    z = tl.div_rn(tl.sum(_rounded(e * steps).to(tl.int32), 0).to(tl.float32), steps)
     p = e * tl.div_rn(1.0, z)
     nats = (_log2(z) + (top - chosen)) * LN2
     nats = tl.where(nats < LOSS_MAX, nats, LOSS_MAX) * 65536.0
