@@ -36,17 +36,16 @@ class Verdict:
         return self.engine is not None
 
 
-def candidates(
-    max_isa: str | None = None, *, devices: bool = False
-) -> list[tuple[str, Callable[[], Engine | None]]]:
+def candidates(max_isa: str | None = None, *, devices: bool = False) -> list[tuple[str, Callable[[], Engine | None]]]:
     """(name, maker) of every kernel, fastest first as far as known; a maker gives None where it cannot run here.
 
     ``devices``: those of a GPU too, where PyTorch finds one.
     """
-    found: list[tuple[str, Callable[[], Engine | None]]] = gpu.candidates() if devices else []
+    found: list[tuple[str, Callable[[], Engine | None]]] = gpu.fast() if devices else []
     allowed = library.VARIANTS if max_isa is None else library.VARIANTS[library.VARIANTS.index(max_isa) :]
     for variant in allowed:
         found.append((f"compiled-{variant}", lambda variant=variant: _compiled(variant)))  # type: ignore[misc]
+    found += gpu.plain() if devices else []
     for name, product in products.PRODUCTS.items():
         found.append((f"torch-{name}", lambda name=name, product=product: Reference(product, f"torch-{name}")))  # type: ignore[misc]
     return found
@@ -74,7 +73,8 @@ def choose_engine(
 ) -> Engine:
     """The fastest engine that proves itself here: by time with a ``clock``, else the first that passes.
 
-    ``devices``: the tensors may lie on a GPU, so its kernels are tried too. ``threads`` 0 leaves the number of threads as it is. Raises KernelError when none passes.
+    ``devices``: the tensors may lie on a GPU, so its kernels are tried too. ``threads`` 0 leaves the number of threads
+    as it is. Raises KernelError when none passes.
     """
     set_threads(threads)
     refused: list[str] = []

@@ -17,32 +17,55 @@ from consensus.arithmetic.reference import Reference
 Maker = Callable[[], Engine | None]
 Product = Callable[[Tensor, Tensor], Tensor]
 
+_ROOM_SHARE: Final = 0.7
+"""Of the memory that is free: the estimate of a step is rough, and the allocator leaves gaps."""
+
 PRODUCTS: Final[dict[str, Product]] = {"int8": int8_padded, "fp64": fp64, "fp32": fp32}
 
 
-def candidates() -> list[tuple[str, Maker]]:
-    """(name, maker) of the kernels on PyTorch's current GPU, fastest first as far as known; none where there is none."""
-    if not torch.cuda.is_available():
+def device() -> torch.device | None:
+    """PyTorch's current GPU, or None where it finds none."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else None
+
+
+def fast() -> list[tuple[str, Maker]]:
+    """(name, maker) of the kernels that are faster than a processor's."""
+    found = device()
+    return [] if found is None else [("cuda-fused", lambda: fused(found))]
+
+
+def plain() -> list[tuple[str, Maker]]:
+    """The reference over PyTorch's products: the same on any GPU, without Triton, and slower."""
+    found = device()
+    if found is None:
         return []
-    device = torch.device("cuda", torch.cuda.current_device())
-    plain = [(f"cuda-{name}", _reference(f"cuda-{name}", product, device)) for name, product in PRODUCTS.items()]
-    return [("cuda-fused", lambda: fused(device)), *plain]
+    return [(f"cuda-{name}", _reference(f"cuda-{name}", product, found)) for name, product in PRODUCTS.items()]
 
 
-def fused(device: torch.device) -> Engine | None:
+def fused(where: torch.device) -> Engine | None:
     """The engine over Triton's kernels; None where Triton is not installed."""
     if importlib.util.find_spec("triton") is None:
         return None
     from consensus.arithmetic.fused import Fused  # noqa: PLC0415 - needs Triton, which only CUDA builds bring
 
-    return Fused(device)
+    return Fused(where)
 
 
-def wait(device: torch.device) -> None:
-    """Until everything queued on the device is done; at once on the CPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def wait(where: torch.device) -> None:
+    """Until everything queued there is done; at once on the CPU."""
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
 
 
-def _reference(name: str, product: Product, device: torch.device) -> Maker:
-    return lambda: Reference(product, name, device)
+def device_room(where: torch.device) -> int:
+    """Bytes of a GPU's memory that a step may still take, within this process's share of it; 0 on the CPU."""
+    if where.type != "cuda":
+        return 0
+    free, total = torch.cuda.mem_get_info(where)
+    held = torch.cuda.memory_reserved(where)
+    share = int(total * torch.cuda.get_per_process_memory_fraction(where))
+    return int(_ROOM_SHARE * max(0, min(free + held, share) - torch.cuda.memory_allocated(where)))
+
+
+def _reference(name: str, product: Product, where: torch.device) -> Maker:
+    return lambda: Reference(product, name, where)

@@ -1,12 +1,12 @@
 """The exact ops as fused GPU kernels, in Triton: the reference's bits.
 
-Single IEEE 754 operations in the reference's order (launched with ``enable_fp_fusion=False``; ``div_rn`` and ``sqrt_rn``
-are the correctly rounded forms), maxima, and sums of integers. With ``TRITON_INTERPRET=1`` in the environment before the
-first import, every kernel runs on the CPU.
+Single IEEE 754 operations in the reference's order (launched with ``enable_fp_fusion=False``; ``div_rn`` and
+``sqrt_rn`` are the correctly rounded forms), maxima, and sums of integers. With ``TRITON_INTERPRET=1`` in the
+environment before the first import, every kernel runs on the CPU.
 
-A product's operand q, an integer of 12 bits, is kept as int8 planes of q = 64 high + low: (high + low, high, +-low). Three
-products make one (Karatsuba & Ofman 1962), in one int32 accumulator: with every step modulo 2^32,
-63 (64 (sum / 63 + high) - low) = 4096 hh + 64 (hl + lh) + ll, because 63 is odd and so has an inverse.
+A product's operand q, an integer of 12 bits, is kept as int8 planes of q = 64 h + l: (h + l, h, +-l). Three products
+make one (Karatsuba & Ofman 1962) in one int32 accumulator: modulo 2^32, where 63 is odd and so has an inverse,
+63 (64 ((h + l)(h' + l') / 63 + h h') - l l') = 4096 h h' + 64 (h l' + l h') + l l'.
 """
 
 import triton
@@ -29,12 +29,12 @@ L0, L1, L2, L3 = (tl.constexpr(c) for c in numbers.LOG2_POLYNOMIAL)
 
 
 @triton.jit
-def _rounded(x):  # type: ignore[no-untyped-def]
+def _rounded(x):
     return ((x + HALF_EVEN) - HALF_EVEN).to(tl.int32)
 
 
 @triton.jit
-def _rates(top, steps):  # type: ignore[no-untyped-def]
+def _rates(top, steps):
     """Multiplier to integers and scale back, of slices with these maxima."""
     live = top >= TINY
     safe = tl.where(live, top, 1.0)
@@ -43,14 +43,14 @@ def _rates(top, steps):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _sum(x, steps):  # type: ignore[no-untyped-def]
+def _sum(x, steps):
     """Exact sum of each row of x [R, C], on the grid of ``steps``."""
     rate, scale = _rates(tl.max(tl.abs(x), 1), steps)
     return tl.sum(_rounded(x * rate[:, None]).to(tl.int32), 1).to(tl.float32) * scale
 
 
 @triton.jit
-def _exp2(x):  # type: ignore[no-untyped-def]
+def _exp2(x):
     """2**x for x <= 0, clamped at -126."""
     x = tl.where(x > -126.0, x, -126.0)
     n = (x + HALF_EVEN) - HALF_EVEN
@@ -66,7 +66,7 @@ def _exp2(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _log2(x):  # type: ignore[no-untyped-def]
+def _log2(x):
     """log2 of positive normal numbers."""
     bits = x.to(tl.int32, bitcast=True)
     e = (bits - 0x3F400000) >> 23
@@ -81,7 +81,7 @@ def _log2(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _planes(q, left: tl.constexpr):  # type: ignore[no-untyped-def]
+def _planes(q, left: tl.constexpr):
     high = (q + 32) >> 6
     low = q - (high << 6)
     last = -low if left else low
@@ -89,7 +89,7 @@ def _planes(q, left: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _quantised(x, left: tl.constexpr):  # type: ignore[no-untyped-def]
+def _quantised(x, left: tl.constexpr):
     """Rows of x [R, C] as planes, and their scales."""
     rate, scale = _rates(tl.max(tl.abs(x), 1), QMAX)
     a, b, c = _planes(_rounded(x * rate[:, None]), left)
@@ -97,7 +97,7 @@ def _quantised(x, left: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _three(a0, a1, a2, b0, b1, b2):  # type: ignore[no-untyped-def]
+def _three(a0, a1, a2, b0, b1, b2):
     """Planes [M, K] (left) times planes [K, N] -> int32 [M, N]."""
     acc = tl.dot(a0, b0, out_dtype=tl.int32) * INVERSE_63
     acc = tl.dot(a1, b1, acc, out_dtype=tl.int32) * 64
@@ -107,7 +107,7 @@ def _three(a0, a1, a2, b0, b1, b2):  # type: ignore[no-untyped-def]
 @triton.jit
 def quantise_rows(
     x, q, s, rows, k, heads, ldx, kp, plane, act: tl.constexpr, left: tl.constexpr, br: tl.constexpr, bk: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """x, row r at (r // heads) ldx + (r % heads) k -> planes [3, rows, kp], scales [blocks, rows]; grid (row groups,
     blocks)."""
     r = tl.program_id(0) * br + tl.arange(0, br)
@@ -132,9 +132,9 @@ def quantise_rows(
 def quantise_columns(
     x, q, s, rows, cols, ldx, span, step, lead, plane, pad,
     act: tl.constexpr, left: tl.constexpr, bc: tl.constexpr, br: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Columns of x [rows, cols] contracted over ``span`` rows at a time -> column c of block b at c lead + b step in each
-    plane, scales [blocks, cols]; places up to ``pad`` in a block are zero; grid (column groups, blocks)."""
+):  # fmt: skip
+    """Columns of x [rows, cols] contracted over ``span`` rows at a time -> column c of block b at c lead + b step in
+    each plane, scales [blocks, cols]; places up to ``pad`` in a block are zero; grid (column groups, blocks)."""
     c = tl.program_id(0) * bc + tl.arange(0, bc)
     b = tl.program_id(1)
     r = tl.arange(0, br)
@@ -158,9 +158,9 @@ def quantise_columns(
 def product(
     aq, sa, bq, sb, out, m, n, kp, plane_a, plane_b, blocks,
     ks: tl.constexpr, more: tl.constexpr, bm: tl.constexpr, bn: tl.constexpr, bk: tl.constexpr, group: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """out [m, n] (+)= A . B^T; each block of ``ks`` steps of ``bk`` places is scaled and added in order. grid (tiles, 1),
-    or (tiles, blocks) with ``blocks`` 1 for out [blocks, m, n], the blocks' own products."""
+):  # fmt: skip
+    """out [m, n] (+)= A . B^T; each block of ``ks`` steps of ``bk`` places is scaled and added in order. Grid (tiles,
+    1), or (tiles, blocks) with ``blocks`` 1 for out [blocks, m, n], the blocks' own products."""
     pid = tl.program_id(0)
     own = tl.program_id(1)
     across, down = tl.cdiv(n, bn), tl.cdiv(m, bm)
@@ -199,7 +199,7 @@ def product(
 
 
 @triton.jit
-def join(parts, out, blocks, n, more: tl.constexpr, size: tl.constexpr):  # type: ignore[no-untyped-def]
+def join(parts, out, blocks, n, more: tl.constexpr, size: tl.constexpr):
     """out [n] (+)= parts [blocks, n], added in order."""
     at = tl.program_id(0) * size + tl.arange(0, size)
     live = at < n
@@ -212,7 +212,7 @@ def join(parts, out, blocks, n, more: tl.constexpr, size: tl.constexpr):  # type
 
 
 @triton.jit
-def _emit(v, q, s, r, rows, d, kp, plane, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr):  # type: ignore[no-untyped-def]
+def _emit(v, q, s, r, rows, d, kp, plane, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr):
     """Row planes (left) of v [br, nb kb], of rows r, each block of kb by itself."""
     v = tl.reshape(v, (br, nb, kb))
     rate, scale = _rates(tl.max(tl.abs(v), 2), QMAX)
@@ -231,7 +231,7 @@ def _emit(v, q, s, r, rows, d, kp, plane, br: tl.constexpr, nb: tl.constexpr, kb
 def rmsnorm(
     x, y, rinv, q, s, rows, d, kp, plane, inverse, eps,
     steps, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """x [rows, d] -> y, 1 / root of the mean square [rows], and y's row planes."""
     r = tl.program_id(0) * br + tl.arange(0, br)
     c = tl.arange(0, nb * kb)
@@ -251,7 +251,7 @@ def rmsnorm(
 def rmsnorm_grad(
     dy, y, rinv, into, dx, q, s, rows, d, kp, plane, inverse,
     steps, more: tl.constexpr, br: tl.constexpr, nb: tl.constexpr, kb: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """dx = (into +) r (dy - y mean(dy y)), and its row planes."""
     r = tl.program_id(0) * br + tl.arange(0, br)
     c = tl.arange(0, nb * kb)
@@ -269,7 +269,7 @@ def rmsnorm_grad(
 
 
 @triton.jit
-def relu2(h, y, n, size: tl.constexpr):  # type: ignore[no-untyped-def]
+def relu2(h, y, n, size: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     v = tl.load(h + at, mask=at < n, other=0.0)
     v = tl.where(v > 0.0, v, 0.0)
@@ -277,7 +277,7 @@ def relu2(h, y, n, size: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def relu2_grad(dy, h, dh, q, s, rows, d, kp, plane, br: tl.constexpr, bk: tl.constexpr):  # type: ignore[no-untyped-def]
+def relu2_grad(dy, h, dh, q, s, rows, d, kp, plane, br: tl.constexpr, bk: tl.constexpr):
     """dy (2 max(h, 0)) [rows, d], and its row planes; grid (row groups, blocks)."""
     r = tl.program_id(0) * br + tl.arange(0, br)
     b = tl.program_id(1)
@@ -298,9 +298,7 @@ def relu2_grad(dy, h, dh, q, s, rows, d, kp, plane, br: tl.constexpr, bk: tl.con
 
 
 @triton.jit
-def embed_grad_parts(
-    tokens, dx, work, s, rows, length, vocab, d, steps, bc: tl.constexpr, br: tl.constexpr
-):  # type: ignore[no-untyped-def]
+def embed_grad_parts(tokens, dx, work, s, rows, length, vocab, d, steps, bc: tl.constexpr, br: tl.constexpr):
     """Integer sums of dx [rows, d] by token and by place, a block of 512 rows at a time: work [blocks, vocab + length,
     d] (zeros before), scales [blocks, d]; grid (column groups, blocks)."""
     c = tl.program_id(0) * bc + tl.arange(0, bc)
@@ -319,7 +317,7 @@ def embed_grad_parts(
 
 
 @triton.jit
-def embed_grad_join(work, s, out, blocks, first, count, all_rows, d, more: tl.constexpr, size: tl.constexpr):  # type: ignore[no-untyped-def]
+def embed_grad_join(work, s, out, blocks, first, count, all_rows, d, more: tl.constexpr, size: tl.constexpr):
     """out [count, d] (+)= the blocks' sums, rows ``first`` on, scaled and added in order."""
     at = tl.program_id(0) * size + tl.arange(0, size)
     live = at < count * d
@@ -337,7 +335,7 @@ def embed_grad_join(work, s, out, blocks, first, count, all_rows, d, more: tl.co
 
 
 @triton.jit
-def cross_entropy(logits, targets, out, loss, vocab, scale, steps, size: tl.constexpr):  # type: ignore[no-untyped-def]
+def token_losses(logits, targets, out, loss, vocab, scale, steps, size: tl.constexpr):
     """A row of logits [rows, vocab] -> its gradient times ``scale``, and round(loss 2^16) in nats (int64)."""
     r = tl.program_id(0).to(tl.int64)
     c = tl.arange(0, size)
@@ -358,8 +356,8 @@ def cross_entropy(logits, targets, out, loss, vocab, scale, steps, size: tl.cons
 
 
 @triton.jit
-def adamw(w, m, v, g, constants, lost, n, size: tl.constexpr):  # type: ignore[no-untyped-def]
-    """One AdamW step of n weights; ``lost`` becomes 1 when one is no longer finite. Nine constants, as in the engine."""
+def adamw(w, m, v, g, constants, lost, n, size: tl.constexpr):
+    """One AdamW step of n weights; ``lost`` becomes 1 when one is no longer finite. Nine constants, in their order."""
     at = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     live = at < n
     beta1, rest1 = tl.load(constants), tl.load(constants + 1)

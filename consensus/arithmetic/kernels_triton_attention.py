@@ -3,18 +3,28 @@
 B sequences of T tokens, H heads of width dh; TP, DP: T and dh up to a power of two. Row planes of a head's token lie at
 ((b T + t) H + h) DP, column planes of a head's column at (b columns + column) ``pad``.
 
-A program sees ``tp`` keys from the first on, or ``tp`` queries from its band's first on: what causality hides beyond them is
-neither computed nor touched, and of p and ds only the lower triangle is ever written or read.
+What causality hides is left out: queries come in bands that see ``tp`` keys at most, keys begin with the first chunk of
+queries that sees them, and of p and ds only the lower triangle is ever written or read.
 """
 
 import triton
 import triton.language as tl
 
-from consensus.arithmetic.kernels_triton import QMAX, _exp2, _planes, _quantised, _rates, _rounded, _sum, _three
+from consensus.arithmetic.kernels_triton import (
+    INVERSE_63,
+    QMAX,
+    _exp2,
+    _planes,
+    _quantised,
+    _rates,
+    _rounded,
+    _sum,
+    _three,
+)
 
 
 @triton.jit
-def _load3(at, plane, mask):  # type: ignore[no-untyped-def]
+def _load3(at, plane, mask):
     p0 = tl.load(at, mask=mask, other=0)
     p1 = tl.load(at + plane, mask=mask, other=0)
     p2 = tl.load(at + 2 * plane, mask=mask, other=0)
@@ -22,7 +32,7 @@ def _load3(at, plane, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _head_rows(q, s, plane, b, h, i, length, heads, dp: tl.constexpr):  # type: ignore[no-untyped-def]
+def _head_rows(q, s, plane, b, h, i, length, heads, dp: tl.constexpr):
     """Planes [rows, dp] and scales of the head's tokens i."""
     row = (b * length + i).to(tl.int64) * heads + h
     live = i < length
@@ -31,7 +41,7 @@ def _head_rows(q, s, plane, b, h, i, length, heads, dp: tl.constexpr):  # type: 
 
 
 @triton.jit
-def _head_rows_across(q, s, plane, b, h, j, length, heads, dp: tl.constexpr):  # type: ignore[no-untyped-def]
+def _head_rows_across(q, s, plane, b, h, j, length, heads, dp: tl.constexpr):
     """The same as planes [dp, rows]."""
     row = (b * length + j).to(tl.int64) * heads + h
     live = j < length
@@ -40,7 +50,7 @@ def _head_rows_across(q, s, plane, b, h, j, length, heads, dp: tl.constexpr):  #
 
 
 @triton.jit
-def _head_columns(q, s, plane, b, first, cols, dh, begin, pad, tp: tl.constexpr, dp: tl.constexpr):  # type: ignore[no-untyped-def]
+def _head_columns(q, s, plane, b, first, cols, dh, begin, pad, tp: tl.constexpr, dp: tl.constexpr):
     """Planes [tp, dp], places ``begin`` on, and scales of columns ``first`` on."""
     e = tl.arange(0, dp)
     column = b.to(tl.int64) * cols + first + e
@@ -53,7 +63,7 @@ def _head_columns(q, s, plane, b, first, cols, dh, begin, pad, tp: tl.constexpr,
 def attention(
     qq, qs, kq, ks, vq, vs, p, o, rows_plane, cols_plane, length, heads, dh, begin, pad, scale,
     steps, bm: tl.constexpr, tp: tl.constexpr, dp: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Row planes of q (left) and k, column planes of v -> probabilities p [B, H, T, T], o [B T, H dh], for queries
     ``begin`` on, none of which sees more than ``tp`` keys; grid (row groups, B H)."""
     head = tl.program_id(1)
@@ -85,9 +95,9 @@ def attention(
 def attention_grad_rows(
     gq, gs, vq, vs, kq, ks, p, ds, dqkv, rows_plane, cols_plane, cols, length, heads, dh, begin, pad, scale,
     steps, bm: tl.constexpr, tp: tl.constexpr, dp: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Row planes of the gradient (left) and of v, column planes of q and k (``cols`` = 2 H dh of them) -> ds [B, H, T, T]
-    and the part of q in dqkv [B T, 3 H dh]."""
+):  # fmt: skip
+    """Row planes of the gradient (left) and of v, column planes of q and k (``cols`` = 2 H dh of them) -> ds [B, H, T,
+    T] and the part of q in dqkv [B T, 3 H dh]."""
     head = tl.program_id(1)
     b, h = head // heads, head % heads
     i = begin + tl.program_id(0) * bm + tl.arange(0, bm)
@@ -112,34 +122,52 @@ def attention_grad_rows(
 
 
 @triton.jit
-def _turned(x):  # type: ignore[no-untyped-def]
-    """Columns of x [K, N] as planes [N, K] (left), and their scales."""
-    rate, scale = _rates(tl.max(tl.abs(x), 0), QMAX)
-    a, b, c = _planes(_rounded(x * rate[None, :]), True)
-    return tl.trans(a), tl.trans(b), tl.trans(c), scale
+def _contracted(
+    x, q, s, plane, b, first, cols, length, dh, pad, start, j,
+    bn: tl.constexpr, chunk: tl.constexpr, dp: tl.constexpr,
+):  # fmt: skip
+    """Keys j of x [T, T] (lower triangle), quantised over all queries, times column planes -> fp32 [bn, dp]. The
+    queries go by in chunks, once for the maxima and once for the sums."""
+    top = tl.zeros((bn,), dtype=tl.float32)
+    for at in range(start, length, chunk):
+        i = at + tl.arange(0, chunk)
+        seen = (j[None, :] <= i[:, None]) & (i < length)[:, None]
+        v = tl.load(x + i[:, None] * length + j[None, :], mask=seen, other=0.0)
+        top = tl.maximum(top, tl.max(tl.abs(v), 0))
+    rate, scale = _rates(top, QMAX)
+    acc0 = tl.zeros((bn, dp), dtype=tl.int32)
+    acc1 = tl.zeros((bn, dp), dtype=tl.int32)
+    acc2 = tl.zeros((bn, dp), dtype=tl.int32)
+    right = tl.zeros((dp,), dtype=tl.float32)
+    for at in range(start, length, chunk):
+        i = at + tl.arange(0, chunk)
+        seen = (j[None, :] <= i[:, None]) & (i < length)[:, None]
+        v = tl.load(x + i[:, None] * length + j[None, :], mask=seen, other=0.0)
+        a0, a1, a2 = _planes(_rounded(v * rate[None, :]), True)
+        g0, g1, g2, right = _head_columns(q, s, plane, b, first, cols, dh, at, pad, chunk, dp)
+        acc0 = tl.dot(tl.trans(a0), g0, acc0, out_dtype=tl.int32)
+        acc1 = tl.dot(tl.trans(a1), g1, acc1, out_dtype=tl.int32)
+        acc2 = tl.dot(tl.trans(a2), g2, acc2, out_dtype=tl.int32)
+    acc0 = ((acc0 * INVERSE_63 + acc1) * 64 + acc2) * 63
+    return (acc0.to(tl.float32) * scale[:, None]) * right[None, :]
 
 
 @triton.jit
 def attention_grad_columns(
-    p, ds, gq, gs, qq, qs, dqkv, g_plane, q_plane, cols, length, heads, dh, begin, pad,
-    bn: tl.constexpr, tp: tl.constexpr, dp: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Column planes of the gradient and of q and k -> the parts of k and v in dqkv, for keys ``begin`` on, seen by none
-    but ``tp`` queries from there; grid (key groups, B H)."""
+    p, ds, gq, gs, qq, qs, dqkv, g_plane, q_plane, cols, length, heads, dh, pad,
+    bn: tl.constexpr, chunk: tl.constexpr, dp: tl.constexpr,
+):  # fmt: skip
+    """Column planes of the gradient and of q and k -> the parts of k and v in dqkv; grid (key groups, B H)."""
     head = tl.program_id(1)
     b, h = head // heads, head % heads
-    j = begin + tl.program_id(0) * bn + tl.arange(0, bn)
-    i = begin + tl.arange(0, tp)
+    first = tl.program_id(0) * bn
+    j = first + tl.arange(0, bn)
+    start = first // chunk * chunk
     c = tl.arange(0, dp)
-    at = head.to(tl.int64) * length * length + i[:, None] * length + j[None, :]
-    seen = (j[None, :] <= i[:, None]) & (i < length)[:, None]
+    square = head.to(tl.int64) * length * length
     to = dqkv + (b * length + j).to(tl.int64)[:, None] * (3 * heads * dh) + h * dh + c[None, :]
     mask = (j < length)[:, None] & (c < dh)[None, :]
-    a0, a1, a2, sa = _turned(tl.load(p + at, mask=seen, other=0.0))
-    g0, g1, g2, sg = _head_columns(gq, gs, g_plane, b, h * dh, heads * dh, dh, begin, pad, tp, dp)
-    dv = _three(a0, a1, a2, g0, g1, g2).to(tl.float32) * sa[:, None]
-    tl.store(to + 2 * heads * dh, dv * sg[None, :], mask=mask)
-    a0, a1, a2, sa = _turned(tl.load(ds + at, mask=seen, other=0.0))
-    q0, q1, q2, sq = _head_columns(qq, qs, q_plane, b, h * dh, cols, dh, begin, pad, tp, dp)
-    dk = _three(a0, a1, a2, q0, q1, q2).to(tl.float32) * sa[:, None]
-    tl.store(to + heads * dh, dk * sq[None, :], mask=mask)
+    dv = _contracted(p + square, gq, gs, g_plane, b, h * dh, heads * dh, length, dh, pad, start, j, bn, chunk, dp)
+    tl.store(to + 2 * heads * dh, dv, mask=mask)
+    dk = _contracted(ds + square, qq, qs, q_plane, b, h * dh, cols, length, dh, pad, start, j, bn, chunk, dp)
+    tl.store(to + heads * dh, dk, mask=mask)

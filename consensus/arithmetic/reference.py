@@ -105,9 +105,7 @@ class _Attention:
 class Reference:
     """Engine over PyTorch tensors; ``product`` is one of ``consensus.arithmetic.products``."""
 
-    def __init__(
-        self, product: Product = fp64, name: str = "torch-fp64", device: torch.device | None = None
-    ) -> None:
+    def __init__(self, product: Product = fp64, name: str = "torch-fp64", device: torch.device | None = None) -> None:
         self.name, self.device = name, device or torch.device("cpu")
         self._product = product
 

@@ -1,7 +1,7 @@
 """Roots of tensors that lie on a GPU, hashed there, so that a commitment moves 32 bytes a tensor and not the state.
 
-Used where Triton is installed and the kernels give the roots of ``hashlib`` at every kind of size; elsewhere the tensors
-are copied to main memory and hashed as any other.
+Used where Triton is installed and the kernels give the roots of ``hashlib`` at every kind of size; elsewhere the
+tensors are copied to main memory and hashed as any other.
 """
 
 import functools
@@ -9,7 +9,8 @@ import hashlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import accumulate
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import torch
@@ -84,7 +85,7 @@ class DeviceHasher:
             return _hash(plan)
         if plan.graph is None or plan.result is None:
             plan.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(plan.graph):
+            with torch.cuda.graph(plan.graph, capture_error_mode="thread_local"):
                 plan.result = _hash(plan)
         plan.graph.replay()
         return plan.result
@@ -92,11 +93,12 @@ class DeviceHasher:
 
 def _planned(places: Places, device: torch.device) -> _Plan:
     counts = [-(-size // LEAF_BYTES) for _, size in places]
-    starts = np.concatenate([start + LEAF_BYTES * np.arange(n, dtype=np.int64) for (start, _), n in zip(places, counts, strict=True)])
-    sizes = np.concatenate([_piece_sizes(size, n) for (_, size), n in zip(places, counts, strict=True)])
-    ends = np.cumsum(counts, dtype=np.int64)
+    each = list(zip(places, counts, strict=True))
+    starts = np.concatenate([start + LEAF_BYTES * np.arange(n, dtype=np.int64) for (start, _), n in each])
+    sizes = np.concatenate([_piece_sizes(size, n) for (_, size), n in each])
+    ends = list(accumulate(counts))
     level = [np.arange(end - n, end, dtype=np.int32) for end, n in zip(ends, counts, strict=True)]
-    total, levels = int(ends[-1]), []
+    total, levels = ends[-1], []
     while any(part.size > 1 for part in level):
         # A tree that has come down to its root stays as it is.
         open_ = [part for part in level if part.size > 1]
@@ -165,7 +167,7 @@ def _root(data: bytes) -> bytes:
     return tree.root([tree.leaf_hash(data[at : at + LEAF_BYTES]) for at in range(0, len(data), LEAF_BYTES)])
 
 
-def hashable(tensors: Sequence[Any]) -> bool:
+def hashable(tensors: Sequence[Any]) -> TypeGuard[Sequence[Tensor]]:
     """Whether all of these are tensors of one GPU that the hasher can take as they are."""
     return bool(tensors) and all(
         isinstance(t, Tensor)

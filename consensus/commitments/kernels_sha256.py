@@ -8,24 +8,24 @@ import triton.language as tl
 
 
 @triton.jit
-def _turn(x, n: tl.constexpr):  # type: ignore[no-untyped-def]
+def _turn(x, n: tl.constexpr):
     return (x >> n) | (x << (32 - n))
 
 
 @triton.jit
-def _swapped(x):  # type: ignore[no-untyped-def]
+def _swapped(x):
     return (x << 24) | ((x & 0xFF00) << 8) | ((x >> 8) & 0xFF00) | (x >> 24)
 
 
 @triton.jit
-def _word(at, k, mask):  # type: ignore[no-untyped-def]
+def _word(at, k, mask):
     return tl.load(at + k, mask=mask, other=0).to(tl.uint32)
 
 
 @triton.jit
 def _compress(
     s0, s1, s2, s3, s4, s5, s6, s7, w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15, constants
-):  # type: ignore[no-untyped-def]
+):
     """One block. After 16 rounds the words have turned to where they were, so that a loop of four needs no moves; each
     round makes the word that is due 16 rounds later."""
     a, b, c, d, e, f, g, h = s0, s1, s2, s3, s4, s5, s6, s7
@@ -43,7 +43,7 @@ def _compress(
 
 
 @triton.jit
-def _initial(at):  # type: ignore[no-untyped-def]
+def _initial(at):
     z = (at * 0).to(tl.uint32)
     return (
         z + 0x6A09E667, z + 0xBB67AE85, z + 0x3C6EF372, z + 0xA54FF53A,
@@ -52,7 +52,7 @@ def _initial(at):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _keep(out, at, mask, s0, s1, s2, s3, s4, s5, s6, s7):  # type: ignore[no-untyped-def]
+def _keep(out, at, mask, s0, s1, s2, s3, s4, s5, s6, s7):
     to = out + at * 8
     tl.store(to, s0.to(tl.int32), mask=mask)
     tl.store(to + 1, s1.to(tl.int32), mask=mask)
@@ -65,7 +65,7 @@ def _keep(out, at, mask, s0, s1, s2, s3, s4, s5, s6, s7):  # type: ignore[no-unt
 
 
 @triton.jit
-def _shifted(words, size, blocks, j, carried, live):  # type: ignore[no-untyped-def]
+def _shifted(words, size, blocks, j, carried, live):
     """Word j of 0x00, then the leaf's bytes, then the padding of SHA-256; and the leaf's own word j."""
     count = size // 4
     d = _swapped(_word(words, j, live & (j < count)))
@@ -75,7 +75,7 @@ def _shifted(words, size, blocks, j, carried, live):  # type: ignore[no-untyped-
 
 
 @triton.jit
-def leaves(address, sizes, out, constants, count, most, lanes: tl.constexpr):  # type: ignore[no-untyped-def]
+def leaves(address, sizes, out, constants, count, most, lanes: tl.constexpr):
     """Leaf hashes of ``count`` pieces of memory of ``sizes`` bytes (whole words), at most ``most`` blocks each, at
     ``address`` (int64) -> out [count, 8]."""
     at = tl.program_id(0) * lanes + tl.arange(0, lanes)
@@ -116,7 +116,7 @@ def leaves(address, sizes, out, constants, count, most, lanes: tl.constexpr):  #
 
 
 @triton.jit
-def _joined(hashes, left, right, j: tl.constexpr, both):  # type: ignore[no-untyped-def]
+def _joined(hashes, left, right, j: tl.constexpr, both):
     """Word j of 0x01, left, right: its bytes come from two neighbouring words of the hashes."""
     now = _word(hashes, left * 8 + j, both) if j < 8 else _word(hashes, right * 8 + (j - 8), both)
     if j == 0:
@@ -126,7 +126,7 @@ def _joined(hashes, left, right, j: tl.constexpr, both):  # type: ignore[no-unty
 
 
 @triton.jit
-def nodes(hashes, lefts, rights, first, constants, count, lanes: tl.constexpr):  # type: ignore[no-untyped-def]
+def nodes(hashes, lefts, rights, first, constants, count, lanes: tl.constexpr):
     """Hashes ``first`` on, from those at ``lefts`` and ``rights`` before; -1 at the right: the left one unchanged."""
     at = tl.program_id(0) * lanes + tl.arange(0, lanes)
     live = at < count

@@ -41,7 +41,8 @@ class DeviceQueue:
             return _read(work(*self._inputs))
         if self._graph is None or self._result is None:
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            # Other threads of this process may use the GPU meanwhile.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._result = work(*self._inputs)
         self._graph.replay()
         return _read(self._result)

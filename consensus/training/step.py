@@ -73,7 +73,8 @@ def update(engine: Engine, config: ModelConfig, optimizer: AdamW, state: TrainSt
 
     Raises DivergedError when a weight is no longer finite: no root may commit to such a state.
     """
-    for name, finite in zip(state.weights, adamw(engine, config, state, grads, rates(config, optimizer, state.step)), strict=True):
+    outcomes = adamw(engine, config, state, grads, rates(config, optimizer, state.step))
+    for name, finite in zip(state.weights, outcomes, strict=True):
         if not finite:
             raise DivergedError(f"{name} left the finite range at step {state.step}")
     state.step += 1
