@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser
+.PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-gpu bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -70,6 +70,9 @@ fuzz-gateway: $(STAMPS)/package ## 10,000 malformed uploads to a running gateway
 
 bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
 	$(BIN)/python bench/exact.py
+
+bench-gpu: $(STAMPS)/package ## exact against native training on an NVIDIA GPU; writes bench/results/gpu.json
+	$(BIN)/python -m bench.gpu
 
 bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes bench/results/dispute.json
 	$(BIN)/python -m bench.dispute

@@ -110,10 +110,13 @@ def _compiled(variant: str) -> Engine | None:
 
 
 def _judge(name: str, make: Callable[[], Engine | None], clock: Callable[[], float] | None) -> Verdict:
-    engine = make()
-    if engine is None:
-        return Verdict(name, None, "not built, or the processor lacks its instructions")
-    reason = proof_failure(engine)
+    try:
+        engine = make()
+        if engine is None:
+            return Verdict(name, None, "not built, or this machine lacks what it needs")
+        reason = proof_failure(engine)
+    except Exception as error:  # noqa: BLE001 - drivers and compilers raise what they like; the verdict says what
+        return Verdict(name, None, f"it failed: {type(error).__name__}: {str(error).strip()[-200:]}")
     if reason is not None:
         return Verdict(name, None, reason)
     return Verdict(name, engine, seconds=0.0 if clock is None else _time(engine, clock))

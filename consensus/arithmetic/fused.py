@@ -144,7 +144,7 @@ class Fused:
         grid = (-(-cols // 32), blocks)
         kernels.quantise_columns[grid](
             x, out.q, out.s, k, cols, cols, numbers.BLOCK, numbers.BLOCK, out.places, out.plane, pad,
-            act, left, 32, _power(pad), num_warps=8, **_NO_FMA,
+            act, left, 32, _power(pad), **_NO_FMA,
         )  # fmt: skip
         return out
 
@@ -243,7 +243,7 @@ class Fused:
         out = _Planes(self._empty(3, rows, at.tp, dtype=torch.int8), self._empty(at.sequences, count), rows, at.tp)
         kernels.quantise_columns[(-(-count // 32), at.sequences)](
             x[:, first:], out.q, out.s, x.shape[0], count, x.shape[1], at.length, count * at.tp, at.tp, out.plane,
-            at.tp, False, False, 32, at.tp, num_warps=8, **_NO_FMA,
+            at.tp, False, False, 32, at.tp, **_NO_FMA,
         )  # fmt: skip
         return out
 
@@ -277,7 +277,7 @@ class Fused:
             )  # fmt: skip
         heads_kernels.attention_grad_columns[(-(-at.length // _KEYS), all_heads)](
             p, ds, gc.q, gc.s, qk.q, qk.s, dqkv, gc.plane, qk.plane, 2 * d, at.length, at.heads, at.width, at.tp,
-            _KEYS, min(_CHUNK, at.tp), at.dp, num_warps=4, **_NO_FMA,
+            _KEYS, min(_CHUNK, at.tp), at.dp, num_warps=4, num_stages=1, **_NO_FMA,
         )  # fmt: skip
         return dqkv
 
@@ -311,9 +311,10 @@ class Fused:
         rows, vocab = logits.shape
         out, loss = torch.empty_like(logits), self._empty(rows, dtype=torch.int64)
         size = _power(vocab)
-        kernels.token_losses[(rows,)](
-            logits, targets, out, loss, vocab, scale, numbers.sum_grid(vocab), size,
-            num_warps=max(1, min(16, size // 512)), **_NO_FMA,
+        br = max(1, 4096 // size)
+        kernels.token_losses[(-(-rows // br),)](
+            logits, targets, out, loss, rows, vocab, scale, numbers.sum_grid(vocab), br, size,
+            num_warps=max(4, min(16, size // 1024)), **_NO_FMA,
         )  # fmt: skip
         return out, loss.sum(dtype=torch.int64)
 

@@ -335,24 +335,28 @@ def embed_grad_join(work, s, out, blocks, first, count, all_rows, d, more: tl.co
 
 
 @triton.jit
-def token_losses(logits, targets, out, loss, vocab, scale, steps, size: tl.constexpr):
-    """A row of logits [rows, vocab] -> its gradient times ``scale``, and round(loss 2^16) in nats (int64)."""
-    r = tl.program_id(0).to(tl.int64)
+def token_losses(logits, targets, out, loss, rows, vocab, scale, steps, br: tl.constexpr, size: tl.constexpr):
+    """Logits [rows, vocab] -> their gradient times ``scale``, and round(loss 2^16) in nats (int64) of each row."""
+    r = tl.program_id(0) * br + tl.arange(0, br)
+    here = r < rows
     c = tl.arange(0, size)
-    live = c < vocab
-    target = tl.load(targets + r)
-    u = tl.load(logits + r * vocab + c, mask=live, other=0.0) * LOG2E
-    chosen = tl.load(logits + r * vocab + target) * LOG2E
-    top = tl.max(tl.where(live, u, -float("inf")), 0)
-    e = tl.where(live, _exp2(u - top), 0.0)
-    z = tl.div_rn(tl.sum(_rounded(e * steps).to(tl.int32), 0).to(tl.float32), steps)
-    p = e * tl.div_rn(1.0, z)
+    live = (c < vocab)[None, :] & here[:, None]
+    target = tl.load(targets + r, mask=here, other=0)
+    start = r.to(tl.int64) * vocab
+    at = start[:, None] + c[None, :]
+    u = tl.load(logits + at, mask=live, other=0.0) * LOG2E
+    chosen = tl.load(logits + start + target, mask=here, other=0.0) * LOG2E
+    top = tl.max(tl.where((c < vocab)[None, :], u, -float("inf")), 1)
+    e = tl.where(live, _exp2(u - top[:, None]), 0.0)
+    z = tl.sum(_rounded(e * steps).to(tl.int32), 1).to(tl.float32)
+    z = tl.where(here, tl.div_rn(z, tl.zeros_like(z) + steps), 1.0)
+    p = e * tl.div_rn(tl.zeros_like(z) + 1.0, z)[:, None]
     nats = (_log2(z) + (top - chosen)) * LN2
     nats = tl.where(nats < LOSS_MAX, nats, LOSS_MAX) * 65536.0
     nats = tl.where(nats < WHOLE, (nats + WHOLE) - WHOLE, nats)
-    tl.store(loss + r, nats.to(tl.int64))
-    p = tl.where(c == target, p - 1.0, p)
-    tl.store(out + r * vocab + c, p * scale, mask=live)
+    tl.store(loss + r, nats.to(tl.int64), mask=here)
+    p = tl.where(c[None, :] == target[:, None], p - 1.0, p)
+    tl.store(out + at, p * scale, mask=live)
 
 
 @triton.jit

@@ -107,7 +107,7 @@ class Trainer:
     engine: Engine
     optimizer: AdamW = field(default_factory=AdamW)
     _grads: dict[str, Tensor] = field(default_factory=dict)
-    _queue: DeviceQueue = field(default_factory=DeviceQueue)
+    queue: DeviceQueue = field(default_factory=DeviceQueue)
 
     def step(self, state: TrainState, tokens: Tensor) -> float:
         """tokens [batch, seq_len + 1] int32; advances ``state`` in place and returns the mean loss in nats (fp32).
@@ -147,7 +147,7 @@ class Trainer:
             return torch.stack([torch.as_tensor(value).to(torch.int64) for value in (total, *finite)])
 
         held = [t for part in (state.weights, state.m, state.v) for t in part.values()]
-        total, *finite = self._queue.run(work, inputs, held, self.engine.device)
+        total, *finite = self.queue.run(work, inputs, held, self.engine.device)
         for name, stayed in zip(state.weights, finite, strict=True):
             if not stayed:
                 raise DivergedError(f"{name} left the finite range at step {state.step}")
