@@ -83,9 +83,15 @@ def _machine(device: torch.device) -> dict[str, Any]:
     }
 
 
+def _makers() -> dict[str, gpu.Maker]:
+    """The GPU's kernels first: PyTorch's products there must have run before others load their libraries."""
+    return dict([*gpu.plain(), ("cuda-fused", dict(gpu.candidates()).get("cuda-fused", lambda: None)), *candidates()])
+
+
 def _kernels() -> dict[str, str]:
     found = {}
-    for verdict in survey(clock=time.perf_counter, devices=True):
+    for maker in _makers().items():
+        (verdict,) = survey(clock=time.perf_counter, makers=[maker])
         found[verdict.name] = f"passed, {verdict.seconds:.5f} s" if verdict.passed else f"refused: {verdict.reason}"
         say(f"  {verdict.name:20} {found[verdict.name]}")
     return found
@@ -122,7 +128,7 @@ def _roots(data: Dataset, steps: int, scratch: Path) -> tuple[dict[str, str], bo
     """Roots and last losses after ``steps`` tiny steps: each engine of this machine, and from the processor's
     checkpoints on, by the GPU."""
     config, found = PRESETS["tiny"], dict[str, str]()
-    makers = dict(candidates(devices=True))
+    makers = _makers()
     batches = [draw_batch(config, data, RANDOMNESS, NODE, step) for step in range(steps)]
     store = CheckpointStore(scratch / "states", config.shapes(), state_root)
 

@@ -41,11 +41,10 @@ def candidates(max_isa: str | None = None, *, devices: bool = False) -> list[tup
 
     ``devices``: those of a GPU too, where PyTorch finds one.
     """
-    found: list[tuple[str, Callable[[], Engine | None]]] = gpu.fast() if devices else []
+    found: list[tuple[str, Callable[[], Engine | None]]] = gpu.candidates() if devices else []
     allowed = library.VARIANTS if max_isa is None else library.VARIANTS[library.VARIANTS.index(max_isa) :]
     for variant in allowed:
         found.append((f"compiled-{variant}", lambda variant=variant: _compiled(variant)))  # type: ignore[misc]
-    found += gpu.plain() if devices else []
     for name, product in products.PRODUCTS.items():
         found.append((f"torch-{name}", lambda name=name, product=product: Reference(product, f"torch-{name}")))  # type: ignore[misc]
     return found

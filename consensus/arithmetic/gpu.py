@@ -28,10 +28,18 @@ def device() -> torch.device | None:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else None
 
 
-def fast() -> list[tuple[str, Maker]]:
-    """(name, maker) of the kernels that are faster than a processor's."""
+def candidates() -> list[tuple[str, Maker]]:
+    """(name, maker) of the kernels to try here, fastest first as far as known: the fused ones, or where Triton is not
+    installed the reference over PyTorch's products."""
     found = device()
-    return [] if found is None else [("cuda-fused", lambda: fused(found))]
+    if found is None:
+        return []
+    return [("cuda-fused", lambda: fused(found))] if has_triton() else plain()
+
+
+def has_triton() -> bool:
+    """Whether the fused kernels can be compiled: CUDA builds of PyTorch for Linux bring Triton."""
+    return importlib.util.find_spec("triton") is not None
 
 
 def plain() -> list[tuple[str, Maker]]:
@@ -44,7 +52,7 @@ def plain() -> list[tuple[str, Maker]]:
 
 def fused(where: torch.device) -> Engine | None:
     """The engine over Triton's kernels; None where Triton is not installed."""
-    if importlib.util.find_spec("triton") is None:
+    if not has_triton():
         return None
     from consensus.arithmetic.fused import Fused  # noqa: PLC0415 - needs Triton, which only CUDA builds bring
 
