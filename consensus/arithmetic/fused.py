@@ -16,8 +16,9 @@ from consensus.arithmetic import kernels_triton as kernels
 from consensus.arithmetic import kernels_triton_attention as heads_kernels
 from consensus.arithmetic import numbers
 from consensus.arithmetic.engine import AdamWConstants
-from consensus.arithmetic.gpu import device_room
-from consensus.arithmetic.reference import RMS_EPS, attention_scale, root_scale
+from consensus.arithmetic.gpu import device_room, shared_memory
+from consensus.arithmetic.products import fp32
+from consensus.arithmetic.reference import RMS_EPS, Reference, attention_scale, root_scale
 
 _NO_FMA: Final = {"enable_fp_fusion": False}
 _STEP: Final = 128
@@ -87,6 +88,11 @@ class _Heads:
     def dp(self) -> int:
         return max(32, _power(self.width))
 
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory that the widest band takes: three planes of its keys and of its probabilities."""
+        return 3 * self.tp * (self.dp + TILES[self.tp][0])
+
     def bands(self) -> list[tuple[int, int, int]]:
         """Queries in groups: the first, how many, and how many keys they may see at most."""
         edges = [0, *(edge for edge in (_BAND, 2 * _BAND, 4 * _BAND) if edge < self.tp), self.tp]
@@ -106,6 +112,8 @@ class Fused:
 
     def __init__(self, device: torch.device, name: str = "cuda-fused") -> None:
         self.name, self.device = name, device
+        self._shared = shared_memory(device)
+        self._plain = Reference(fp32, name, device)
 
     def begin(self) -> None:
         """Nothing is reused between micro-batches."""
@@ -250,6 +258,8 @@ class Fused:
     def attention(self, qkv: Tensor, sequences: int, heads: int) -> tuple[Tensor, Any]:
         d = qkv.shape[1] // 3
         at = _Heads(sequences, qkv.shape[0] // sequences, heads, d // heads)
+        if at.shared > self._shared:
+            return self._plain.attention(qkv, sequences, heads)
         q, k = self._head_rows(qkv, at, True, 0), self._head_rows(qkv, at, False, 1)
         v = self._head_columns(qkv, at, 2 * d, d)
         p, o = self._empty(sequences * heads, at.length, at.length), self._empty(qkv.shape[0], d)
@@ -262,6 +272,8 @@ class Fused:
         return o, (qkv, p, at)
 
     def attention_grad(self, dout: Tensor, saved: Any) -> Tensor:
+        if not isinstance(saved, tuple):
+            return self._plain.attention_grad(dout, saved)
         qkv, p, at = saved
         d = at.heads * at.width
         g, v = self._head_rows(dout, at, True), self._head_rows(qkv, at, False, 2)
@@ -323,9 +335,9 @@ class Fused:
         row: Any = c.beta1
         if not isinstance(row, Tensor):
             row = torch.tensor([getattr(c, name) for name in c.__slots__], dtype=torch.float32, device=self.device)
-        lost = torch.zeros((), dtype=torch.int32, device=self.device)
-        kernels.adamw[(-(-w.numel() // 1024),)](w, m, v, g, row, lost, w.numel(), 1024, **_NO_FMA)
-        return lost == 0
+        finite = torch.ones((), dtype=torch.int32, device=self.device)
+        kernels.adamw[(-(-w.numel() // 1024),)](w, m, v, g, row, finite, w.numel(), 1024, **_NO_FMA)
+        return finite
 
 
 def _whole_rows(d: int) -> tuple[int, int, int]:

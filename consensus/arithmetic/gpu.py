@@ -17,6 +17,10 @@ from consensus.arithmetic.reference import Reference
 Maker = Callable[[], Engine | None]
 Product = Callable[[Tensor, Tensor], Tensor]
 
+_AMPERE: Final = (8, 0)
+"""Least compute capability: shared memory enough for the products' tiles."""
+_RESERVED: Final = 1024
+"""Bytes of it that the driver keeps for itself."""
 _ROOM_SHARE: Final = 0.7
 """Of the memory that is free: the estimate of a step is rough, and the allocator leaves gaps."""
 
@@ -51,12 +55,20 @@ def plain() -> list[tuple[str, Maker]]:
 
 
 def fused(where: torch.device) -> Engine | None:
-    """The engine over Triton's kernels; None where Triton is not installed."""
-    if not has_triton():
+    """The engine over Triton's kernels; None where Triton is not installed, or on a GPU before Ampere."""
+    if not has_triton() or torch.cuda.get_device_capability(where) < _AMPERE:
         return None
     from consensus.arithmetic.fused import Fused  # noqa: PLC0415 - needs Triton, which only CUDA builds bring
 
     return Fused(where)
+
+
+def shared_memory(where: torch.device) -> int:
+    """Bytes of shared memory that one program may take; no bound on the CPU, where kernels are interpreted."""
+    if where.type != "cuda":
+        return 1 << 62
+    card = torch.cuda.get_device_properties(where)
+    return int(getattr(card, "shared_memory_per_block_optin", card.shared_memory_per_block)) - _RESERVED
 
 
 def wait(where: torch.device) -> None:

@@ -360,8 +360,8 @@ def token_losses(logits, targets, out, loss, rows, vocab, scale, steps, br: tl.c
 
 
 @triton.jit
-def adamw(w, m, v, g, constants, lost, n, size: tl.constexpr):
-    """One AdamW step of n weights; ``lost`` becomes 1 when one is no longer finite. Nine constants, in their order."""
+def adamw(w, m, v, g, constants, finite, n, size: tl.constexpr):
+    """One AdamW step of n weights; ``finite`` becomes 0 when one no longer is. Nine constants, in their order."""
     at = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     live = at < n
     beta1, rest1 = tl.load(constants), tl.load(constants + 1)
@@ -376,5 +376,5 @@ def adamw(w, m, v, g, constants, lost, n, size: tl.constexpr):
     tl.store(m + at, mi, mask=live)
     tl.store(v + at, vi, mask=live)
     tl.store(w + at, wi, mask=live)
-    bad = ((wi.to(tl.int32, bitcast=True) & 0x7FFFFFFF) >= 0x7F800000) & live
-    tl.atomic_max(lost, tl.max(bad.to(tl.int32), 0), sem="relaxed")
+    good = ((wi.to(tl.int32, bitcast=True) & 0x7FFFFFFF) < 0x7F800000) | (at >= n)
+    tl.atomic_min(finite, tl.min(good.to(tl.int32), 0), sem="relaxed")

@@ -144,7 +144,8 @@ class Trainer:
             total = self._gradients(state, tokens)
             old, young = (AdamWConstants(*row.unbind(0)) for row in constants.unbind(0))  # type: ignore[arg-type]
             finite = adamw(self.engine, self.config, state, self._grads, (old, young))
-            return torch.stack([torch.as_tensor(value).to(torch.int64) for value in (total, *finite)])
+            flags = torch.stack([torch.as_tensor(value) for value in finite]).to(torch.int64)
+            return torch.cat([torch.as_tensor(total, device=flags.device).reshape(1), flags])
 
         held = [t for part in (state.weights, state.m, state.v) for t in part.values()]
         total, *finite = self.queue.run(work, inputs, held, self.engine.device)

@@ -125,6 +125,18 @@ def test_attention_and_its_gradient(sequences: int, length: int, heads: int, wid
     same(work)
 
 
+def test_attention_without_room_for_it_in_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU with little of it runs wide attention by PyTorch's operations."""
+    monkeypatch.setattr(engine(), "_shared", 1024)
+    qkv, dout = array(1, 64, 96, 0), array(2, 64, 32, 0)
+
+    def work(e: Engine, put: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        out, saved = e.attention(put(qkv), 1, 2)
+        return [out, e.attention_grad(put(dout), saved)]
+
+    same(work)
+
+
 @few
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 8, 64]), st.sampled_from([1, 4]), st.sampled_from([17, 64]))
 def test_embedding_and_cross_entropy(seed: int, length: int, sequences: int, d: int) -> None:
