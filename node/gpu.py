@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 import torch
+
+from consensus.arithmetic.gpu import has_triton
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -19,7 +20,7 @@ def present() -> bool:
 def note() -> str:
     """Why the GPU, or its fastest kernels, are left out; empty where nothing is missing or there is no GPU."""
     if torch.cuda.is_available():
-        if importlib.util.find_spec("triton") is None:
+        if not has_triton():
             return "Triton is not installed, so the fused GPU kernels are left out: pip install triton."
         return ""
     if not present():
