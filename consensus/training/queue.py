@@ -27,11 +27,14 @@ class DeviceQueue:
     _graph: torch.cuda.CUDAGraph | None = None
     _result: Tensor | None = None
 
+    def holds(self, held: Sequence[Tensor]) -> bool:
+        """Whether the last work was over these very tensors, so that the next is a repetition."""
+        return len(held) == len(self._held) and all(a is b for a, b in zip(held, self._held, strict=True))
+
     def run(self, work: Work, inputs: Sequence[Tensor], held: Sequence[Tensor], device: torch.device) -> list[int]:
         """``work(*inputs)`` -> its integers. ``inputs`` (on the CPU) are copied to the device; ``held`` are the tensors
         that the work reads and changes besides."""
-        again = len(held) == len(self._held) and all(a is b for a, b in zip(held, self._held, strict=True))
-        if not again:
+        if not self.holds(held):
             self._graph, self._result = None, None
             self._held, self._inputs = list(held), [t.to(device) for t in inputs]
             return _read(work(*self._inputs))

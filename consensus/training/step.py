@@ -108,6 +108,7 @@ class Trainer:
     optimizer: AdamW = field(default_factory=AdamW)
     _grads: dict[str, Tensor] = field(default_factory=dict)
     queue: DeviceQueue = field(default_factory=DeviceQueue)
+    _at_once: int = 1
 
     def step(self, state: TrainState, tokens: Tensor) -> float:
         """tokens [batch, seq_len + 1] int32; advances ``state`` in place and returns the mean loss in nats (fp32).
@@ -122,6 +123,7 @@ class Trainer:
             self._grads = {n: torch.empty_like(w) for n, w in state.weights.items()}
         if self.engine.device.type != "cpu":
             return self._queued(state, tokens)
+        self._at_once = together(self.config, self.engine.room())
         total = self._gradients(state, tokens)
         update(self.engine, config, self.optimizer, state, self._grads)
         return step_loss(config, int(total))
@@ -132,7 +134,7 @@ class Trainer:
         packed = pack(engine, state.weights)
         scale = gradient_scale(config)
         total: Count = 0
-        for at, batch in enumerate(micro_batches(config, tokens, together(config, engine.room()))):
+        for at, batch in enumerate(micro_batches(config, tokens, self._at_once)):
             total += loss_and_grads(engine, config, state.weights, packed, batch, scale, self._grads, at > 0)
         return total
 
@@ -148,6 +150,8 @@ class Trainer:
             return torch.cat([torch.as_tensor(total, device=flags.device).reshape(1), flags])
 
         held = [t for part in (state.weights, state.m, state.v) for t in part.values()]
+        if not self.queue.holds(held):  # what is recorded takes as many at once as what ran before
+            self._at_once = together(self.config, self.engine.room())
         total, *finite = self.queue.run(work, inputs, held, self.engine.device)
         for name, stayed in zip(state.weights, finite, strict=True):
             if not stayed:
