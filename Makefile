@@ -10,7 +10,7 @@ SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort bench-cohort-alone attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser
+.PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort bench-cohort-alone attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser bench-gpu test-fused load-gateway
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -44,6 +44,9 @@ test-install: $(STAMPS)/package ## install the package elsewhere and run it from
 test-long: $(STAMPS)/package ## six members of a cohort over the real network, one of them offline: many minutes
 	$(BIN)/python -m pytest -q tests/cohort -m long
 
+test-fused: $(STAMPS)/package $(STAMPS)/triton ## the GPU's fused kernels, interpreted on the processor, bit for bit
+	PYTHONPATH=$(STAMPS)/triton $(BIN)/python -m pytest -q -n $(WORKERS) tests/arithmetic/test_fused.py tests/commitments/test_device_roots.py
+
 test-interop: $(STAMPS)/package $(STAMPS)/interop ## identify and gossip with js-libp2p, both ways
 	$(BIN)/python -m pytest -q tests/interop -m interop
 
@@ -70,6 +73,9 @@ fuzz-gateway: $(STAMPS)/package ## 10,000 malformed uploads to a running gateway
 
 bench-exact: $(STAMPS)/package ## exact against native training; writes bench/results/exact.json
 	$(BIN)/python bench/exact.py
+
+bench-gpu: $(STAMPS)/package ## exact against native training on an NVIDIA GPU; writes bench/results/gpu.json
+	$(BIN)/python -m bench.gpu
 
 bench-dispute: $(STAMPS)/package $(STAMPS)/npm ## what a dispute costs; writes bench/results/dispute.json
 	$(BIN)/python -m bench.dispute
@@ -156,6 +162,12 @@ $(STAMPS)/audit: pyproject.toml
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check \
 	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["audit"])')
+	@touch $@
+
+# Apart, because it is as large as PyTorch and only these tests need it; CUDA builds of PyTorch bring it.
+$(STAMPS)/triton: pyproject.toml $(STAMPS)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ \
+	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fused"])')
 	@touch $@
 
 # A venv of its own, and without the libraries' dependencies: only their aggregators run. PyTorch is the node's.

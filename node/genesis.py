@@ -19,7 +19,7 @@ def workshop(settings: Settings) -> Workshop:
         KernelError: no kernel computes exactly here. ManifestError, ShardError, DiskError: the text is unusable.
     """
     dataset = ensure_default(settings.data_path)
-    engine = choose_engine(settings.threads or 0, settings.max_isa, time.perf_counter)
+    engine = choose_engine(settings.threads or 0, settings.max_isa, time.perf_counter, devices=True)
     return Workshop(PRESETS[settings.preset], engine, dataset)
 
 

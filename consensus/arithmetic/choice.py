@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from consensus.arithmetic import library, numbers, products
+from consensus.arithmetic import gpu, library, numbers, products
 from consensus.arithmetic.compiled import Compiled
 from consensus.arithmetic.engine import AdamWConstants, Engine
 from consensus.arithmetic.reference import Reference
@@ -36,9 +36,12 @@ class Verdict:
         return self.engine is not None
 
 
-def candidates(max_isa: str | None = None) -> list[tuple[str, Callable[[], Engine | None]]]:
-    """(name, maker) of every kernel, fastest first as far as known; a maker gives None where it cannot run here."""
-    found: list[tuple[str, Callable[[], Engine | None]]] = []
+def candidates(max_isa: str | None = None, *, devices: bool = False) -> list[tuple[str, Callable[[], Engine | None]]]:
+    """(name, maker) of every kernel, fastest first as far as known; a maker gives None where it cannot run here.
+
+    ``devices``: those of a GPU too, where PyTorch finds one.
+    """
+    found: list[tuple[str, Callable[[], Engine | None]]] = gpu.candidates() if devices else []
     allowed = library.VARIANTS if max_isa is None else library.VARIANTS[library.VARIANTS.index(max_isa) :]
     for variant in allowed:
         found.append((f"compiled-{variant}", lambda variant=variant: _compiled(variant)))  # type: ignore[misc]
@@ -51,9 +54,12 @@ def survey(
     max_isa: str | None = None,
     clock: Callable[[], float] | None = None,
     makers: list[tuple[str, Callable[[], Engine | None]]] | None = None,
+    *,
+    devices: bool = False,
 ) -> list[Verdict]:
     """Try every candidate; with a ``clock`` (seconds) also time those that pass."""
-    return [_judge(name, make, clock) for name, make in (candidates(max_isa) if makers is None else makers)]
+    makers = candidates(max_isa, devices=devices) if makers is None else makers
+    return [_judge(name, make, clock) for name, make in makers]
 
 
 def choose_engine(
@@ -61,15 +67,19 @@ def choose_engine(
     max_isa: str | None = None,
     clock: Callable[[], float] | None = None,
     makers: list[tuple[str, Callable[[], Engine | None]]] | None = None,
+    *,
+    devices: bool = False,
 ) -> Engine:
     """The fastest engine that proves itself here: by time with a ``clock``, else the first that passes.
 
-    ``threads`` 0 leaves the number of threads as it is. Raises KernelError when none passes.
+    ``devices``: the tensors may lie on a GPU, so its kernels are tried too. ``threads`` 0 leaves the number of threads
+    as it is. Raises KernelError when none passes.
     """
     set_threads(threads)
     refused: list[str] = []
+    makers = candidates(max_isa, devices=devices) if makers is None else makers
     if clock is None:
-        for name, make in candidates(max_isa) if makers is None else makers:
+        for name, make in makers:
             verdict = _judge(name, make, None)
             if verdict.engine is not None:
                 return verdict.engine
@@ -99,10 +109,13 @@ def _compiled(variant: str) -> Engine | None:
 
 
 def _judge(name: str, make: Callable[[], Engine | None], clock: Callable[[], float] | None) -> Verdict:
-    engine = make()
-    if engine is None:
-        return Verdict(name, None, "not built, or the processor lacks its instructions")
-    reason = proof_failure(engine)
+    try:
+        engine = make()
+        if engine is None:
+            return Verdict(name, None, "not built, or this machine lacks what it needs")
+        reason = proof_failure(engine)
+    except Exception as error:  # noqa: BLE001 - drivers and compilers raise what they like; the verdict says what
+        return Verdict(name, None, f"it failed: {type(error).__name__}: {str(error).strip()[-200:]}")
     if reason is not None:
         return Verdict(name, None, reason)
     return Verdict(name, engine, seconds=0.0 if clock is None else _time(engine, clock))
@@ -113,7 +126,7 @@ def proof_failure(engine: Engine) -> str | None:
     reference = Reference()
     for length in CHECK_LENGTHS:
         for label, x, w in _worst(length):
-            if not torch.equal(_linear(engine, x, w), _linear(reference, x, w)):
+            if not _equal([_linear(engine, x, w)], [_linear(reference, x, w)]):
                 return f"a product over {length} terms is wrong ({label})"
             if not _equal(_gradients(engine, x, w), _gradients(reference, x, w)):
                 return f"the gradient of a product over {length} terms is wrong ({label})"
@@ -136,12 +149,14 @@ def _worst(length: int) -> list[tuple[str, Tensor, Tensor]]:
 
 def _linear(engine: Engine, x: Tensor, w: Tensor) -> Tensor:
     engine.begin()
+    x, w = x.to(engine.device), w.to(engine.device)
     y, _ = engine.linear(x, engine.pack_weight(f"proof{w.shape[1]}", w))
     return y.clone()
 
 
 def _gradients(engine: Engine, x: Tensor, w: Tensor) -> list[Tensor]:
     engine.begin()
+    x, w = x.to(engine.device), w.to(engine.device)
     packed = engine.pack_weight(f"proof{w.shape[1]}", w)
     y, saved = engine.linear(x, packed)
     dw = torch.empty_like(w)
@@ -153,28 +168,28 @@ def _pass(engine: Engine) -> list[Tensor]:
     """Every other op once, on inputs from an integer ramp: 2 sequences of 32 tokens, width 32, 2 heads."""
     engine.begin()
     length, width, vocab = 32, 32, 40
-    tokens = (torch.arange(2 * length, dtype=torch.int64) * 31 % vocab).to(torch.int32).view(2, length)
-    table, place = _ramp(vocab, width, 1.0), _ramp(length, width, 0.25)
+    on = engine.device
+    tokens = (torch.arange(2 * length, dtype=torch.int64) * 31 % vocab).to(torch.int32).view(2, length).to(on)
+    table, place = _ramp(vocab, width, 1.0).to(on), _ramp(length, width, 0.25).to(on)
     x = engine.embed(tokens, table, place)
     n, norm = engine.rmsnorm(x)
-    packed = engine.pack_weight("proof-qkv", _ramp(3 * width, width, 0.2))
+    packed = engine.pack_weight("proof-qkv", _ramp(3 * width, width, 0.2).to(on))
+    head_w = _ramp(vocab, width, 0.2).to(on)
     qkv, linear = engine.linear(n, packed)
     o, attention = engine.attention(qkv, 2, 2)
     x = engine.add(x, o)
-    logits, head = engine.linear(engine.relu2(x), engine.pack_weight("proof-head", _ramp(vocab, width, 0.2)))
+    logits, head = engine.linear(engine.relu2(x), engine.pack_weight("proof-head", head_w))
     dlogits, loss = engine.cross_entropy(logits, tokens.reshape(-1), numbers.round32(1.0 / tokens.numel()))
-    dhead, dqkv_w = torch.empty(vocab, width), torch.empty(3 * width, width)
-    dx = engine.relu2_grad(
-        engine.linear_grad(dlogits, head, engine.pack_weight("proof-head", _ramp(vocab, width, 0.2)), dhead, False), x
-    )
+    dhead, dqkv_w = torch.empty_like(head_w), torch.empty(3 * width, width, device=on)
+    dx = engine.relu2_grad(engine.linear_grad(dlogits, head, engine.pack_weight("proof-head", head_w), dhead, False), x)
     dqkv = engine.attention_grad(dx, attention)
     dx = engine.rmsnorm_grad(engine.linear_grad(dqkv, linear, packed, dqkv_w, False), norm, dx)
-    dtable, dplace = torch.empty(vocab, width), torch.empty(length, width)
+    dtable, dplace = torch.empty_like(table), torch.empty_like(place)
     engine.embed_grad(tokens, dx, dtable, dplace, False)
     m, v = torch.zeros_like(table), torch.zeros_like(table)
     constants = AdamWConstants(*(numbers.round32(c) for c in (0.9, 0.1, 0.95, 0.05, 10.0, 20.0, 1e-8, 1e-3, 0.99999)))
     engine.adamw(table, m, v, dtable, constants)
-    return [dhead, dqkv_w, dtable, dplace, table, m, v, torch.tensor([loss])]
+    return [dhead, dqkv_w, dtable, dplace, table, m, v, torch.tensor([int(loss)])]
 
 
 def _ramp(rows: int, columns: int, scale: float) -> Tensor:
@@ -183,14 +198,15 @@ def _ramp(rows: int, columns: int, scale: float) -> Tensor:
 
 
 def _equal(a: list[Tensor], b: list[Tensor]) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    return all(torch.equal(x.cpu(), y.cpu()) for x, y in zip(a, b, strict=True))
 
 
 def _time(engine: Engine, clock: Callable[[], float]) -> float:
-    x, w = _ramp(512, 512, 1.0), _ramp(512, 512, 1.0)
+    x, w = _ramp(512, 512, 1.0).to(engine.device), _ramp(512, 512, 1.0).to(engine.device)
     best = float("inf")
     for _ in range(3):
         started = clock()
         _gradients(engine, x, w)
+        gpu.wait(engine.device)
         best = min(best, clock() - started)
     return best

@@ -82,6 +82,7 @@ class Compiled:
 
     def __init__(self, library: Library) -> None:
         self.name = f"compiled-{library.isa}"
+        self.device = torch.device("cpu")
         self._library = library
         self._c = library.calls
         self._arena = _Arena()
@@ -96,6 +97,9 @@ class Compiled:
 
     def held_bytes(self) -> int:
         return self._arena.used_bytes
+
+    def room(self) -> int:
+        return 0
 
     def _floats(self, *shape: int) -> Tensor:
         count = 1

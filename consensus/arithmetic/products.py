@@ -59,4 +59,20 @@ def int8(a: Tensor, b: Tensor) -> Tensor:
     return _by_limbs(a, b, _int8_limb)
 
 
+def int8_padded(a: Tensor, b: Tensor) -> Tensor:
+    """The same on a GPU, whose ``torch._int_mm`` takes at least 17 rows and multiples of 8: zeros fill up. Batches of
+    matrices go through fp32, one call for all."""
+    if a.dim() > 2:
+        return fp32(a, b)
+    rows, cols = a.shape[0], b.shape[0]
+    terms = -a.shape[1] % 8
+    a = torch.nn.functional.pad(a, (0, terms, 0, max(-rows % 8, 32 - rows)))
+    b = torch.nn.functional.pad(b, (0, terms, 0, -cols % 8))
+    return _by_limbs(a, b, _int8_across)[:rows, :cols]
+
+
+def _int8_across(a: Tensor, b: Tensor) -> Tensor:
+    return torch._int_mm(a.to(torch.int8), b.to(torch.int8).t())
+
+
 PRODUCTS: Final[dict[str, Product]] = {"int8": int8, "fp32": fp32, "fp64": fp64}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from consensus.arithmetic import numbers
-from consensus.arithmetic.engine import AdamWConstants
+from consensus.arithmetic.engine import AdamWConstants, Count, Truth
 from consensus.arithmetic.products import Product, fp64
 
 RMS_EPS = numbers.round32(1e-5)
@@ -105,8 +105,8 @@ class _Attention:
 class Reference:
     """Engine over PyTorch tensors; ``product`` is one of ``consensus.arithmetic.products``."""
 
-    def __init__(self, product: Product = fp64, name: str = "torch-fp64") -> None:
-        self.name = name
+    def __init__(self, product: Product = fp64, name: str = "torch-fp64", device: torch.device | None = None) -> None:
+        self.name, self.device = name, device or torch.device("cpu")
         self._product = product
 
     def begin(self) -> None:
@@ -117,6 +117,9 @@ class Reference:
         return self
 
     def held_bytes(self) -> int:
+        return 0
+
+    def room(self) -> int:
         return 0
 
     def matmul(self, a: Tensor, b: Tensor) -> Tensor:
@@ -167,7 +170,7 @@ class Reference:
         length, dh = qkv.shape[0] // sequences, qkv.shape[1] // 3 // heads
         q, k, v = qkv.view(sequences, length, 3, heads, dh).permute(2, 0, 3, 1, 4).unbind(0)
         scores = self.matmul(q, k) * attention_scale(dh)
-        p, _, _ = softmax2(scores, causal(length))
+        p, _, _ = softmax2(scores, causal(length, self.device))
         o = self.matmul(p, v.transpose(-1, -2))
         return o.permute(0, 2, 1, 3).reshape(sequences * length, heads * dh), _Attention(q, k, v, p)
 
@@ -175,10 +178,10 @@ class Reference:
         q, k, v, p = saved.q, saved.k, saved.v, saved.p
         sequences, heads, length, dh = q.shape
         do = dout.view(sequences, length, heads, dh).permute(0, 2, 1, 3)
-        dp = torch.where(causal(length), self.matmul(do, v), 0.0)
+        dp = torch.where(causal(length, self.device), self.matmul(do, v), 0.0)
         dv = self.matmul(p.transpose(-1, -2), do.transpose(-1, -2))
         ds = (p * (dp - exact_sum(p * dp, -1))) * root_scale(dh)
-        ds = torch.where(causal(length), ds, 0.0)
+        ds = torch.where(causal(length, self.device), ds, 0.0)
         dq = self.matmul(ds, k.transpose(-1, -2))
         dk = self.matmul(ds.transpose(-1, -2), q.transpose(-1, -2))
         joined = torch.stack([dq, dk, dv], 0).permute(1, 3, 0, 2, 4)
@@ -195,15 +198,15 @@ class Reference:
         q, scale = quantise(dx, numbers.sum_grid(dx.shape[0]), 0)
         integers = q.to(torch.int32)
         index = tokens.reshape(-1).to(torch.int64)
-        by_token = torch.zeros(dtable.shape, dtype=torch.int32).index_add_(0, index, integers)
+        by_token = torch.zeros(dtable.shape, dtype=torch.int32, device=dx.device).index_add_(0, index, integers)
         by_place = integers.view(*tokens.shape, -1).sum(0, dtype=torch.int64)
         for out, summed in ((dtable, by_token), (dposition, by_place)):
             part = summed.to(torch.float32) * scale
             out.copy_(out + part if accumulate else part)
 
-    def cross_entropy(self, logits: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, int]:
+    def cross_entropy(self, logits: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, Count]:
         gradient, total = self.cross_entropy_sum(logits, targets, scale)
-        return gradient, int(total)
+        return gradient, int(total) if self.device.type == "cpu" else total
 
     def cross_entropy_sum(self, logits: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """As ``cross_entropy``, the sum still a tensor (int64, no dimensions), so that a graph can hold it."""
@@ -217,9 +220,10 @@ class Reference:
         p = p.scatter(1, index, p.gather(1, index) - 1.0)
         return p * scale, total
 
-    def adamw(self, w: Tensor, m: Tensor, v: Tensor, g: Tensor, c: AdamWConstants) -> bool:
+    def adamw(self, w: Tensor, m: Tensor, v: Tensor, g: Tensor, c: AdamWConstants) -> Truth:
         self.adamw_update(w, m, v, g, c)
-        return bool(torch.isfinite(w).all())
+        finite = torch.isfinite(w).all()
+        return bool(finite) if self.device.type == "cpu" else finite
 
     def adamw_update(self, w: Tensor, m: Tensor, v: Tensor, g: Tensor, c: AdamWConstants) -> None:
         """As ``adamw``, without a look at the result."""
@@ -229,9 +233,9 @@ class Reference:
         w.copy_(w * c.decay - update * c.lr)
 
 
-def causal(length: int) -> Tensor:
+def causal(length: int, device: torch.device | None = None) -> Tensor:
     """[T, T], true where the key is not later than the query."""
-    at = torch.arange(length)
+    at = torch.arange(length, device=device)
     return at[:, None] >= at[None, :]
 
 

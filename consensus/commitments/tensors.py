@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from consensus.commitments import hashing, tree
+from consensus.commitments import device, hashing, tree
 from consensus.errors import CommitmentError
 from economics.constants import LEAF_BYTES
 
@@ -102,9 +102,17 @@ def sets_root(sets: Sequence[TensorSet], threads: int = 0) -> bytes:
 def sets_leaves(sets: Sequence[TensorSet], threads: int = 0) -> list[list[bytes]]:
     """Leaf hashes of several tensor sets, each in sorted order of names, in one pass over the memory."""
     ordered = [sorted(tensors.items()) for tensors in sets]
-    buffers = [tensor_bytes(tensor) for items in ordered for _, tensor in items]
-    roots = iter(hashing.roots(buffers, _threads(threads)))
+    roots = iter(_roots([tensor for items in ordered for _, tensor in items], threads))
     return [[tree.leaf_hash(describe(name, tensor) + next(roots)) for name, tensor in items] for items in ordered]
+
+
+def _roots(tensors: Sequence[Tensorlike], threads: int) -> list[bytes]:
+    """The root of each tensor's bytes: on its GPU where all lie on one that hashes exactly, else in main memory."""
+    if device.hashable(tensors):
+        there = device.hasher(tensors[0].device)
+        if there is not None:
+            return there.roots(tensors)
+    return hashing.roots([tensor_bytes(tensor) for tensor in tensors], _threads(threads))
 
 
 def _threads(threads: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from consensus.arithmetic.engine import Engine
+from consensus.arithmetic.engine import Count, Engine
 from consensus.model.config import ModelConfig
 
 
@@ -123,8 +123,9 @@ def loss_and_grads(
     scale: float,
     grads: dict[str, Tensor],
     accumulate: bool,
-) -> int:
-    """One micro-batch (inputs, targets), each [B, T] int32: sets or adds to ``grads``.
+) -> Count:
+    """One micro-batch (inputs, targets), each [B, T] int32, or several in a row where the engine has room: sets or adds
+    to ``grads``.
 
     Returns the sum of round(loss * 2^16) over its tokens.
     """

@@ -28,7 +28,8 @@ class _Open:
 
 @dataclass(slots=True)
 class StageTrainer:
-    """Runs steps of one stage. R rows = tokens of a micro-batch, d = width.
+    """Runs steps of one stage. R rows = tokens of a micro-batch, d = width. What goes in and comes out lies in main
+    memory, wherever the engine works.
 
     A step is ``begin``, then the passes in the order of ``schedule.order``, then ``finish``. A boundary tensor given to
     a pass may be overwritten by it; one returned holds until the next pass, so a caller that keeps it copies it.
@@ -55,6 +56,7 @@ class StageTrainer:
         """Start a step with ``state``, this stage's part. Micro-batches left open by a broken step are dropped."""
         if list(state.weights) != list(self.stage.shapes(self.config)):
             raise PipelineError(f"the state holds other tensors than layers {list(self.stage.layers)} need")
+        state.move(self.engine.device)
         if not self._grads:
             self._grads = {n: torch.empty_like(w) for n, w in state.weights.items()}
         self._idle += [kept.lane for kept in self._open.values()]
@@ -68,13 +70,13 @@ class StageTrainer:
             raise PipelineError(f"micro-batch {micro} is forward already")
         lane = self._idle.pop() if self._idle else self.engine.lane()
         lane.begin()
-        x = given
+        x = given = given.to(lane.device)
         if self.stage.has_embedding:
             x = lane.embed(given, self._weights["embed"], self._weights["position"])
         x, layers = body_forward(lane, self._packed, self.stage.layers, x, self.config.micro_batch, self.config.heads)
         head = head_forward(lane, self._packed, x) if self.stage.has_head else None
         self._open[micro] = _Open(lane, given, layers, head)
-        return None if self.stage.has_head else x
+        return None if self.stage.has_head else x.cpu()
 
     def backward(self, micro: int, given: Tensor) -> Tensor | None:
         """Targets int32 [R] at the head, else the gradient [R, d] of the activations sent on -> the gradient [R, d] of
@@ -83,17 +85,17 @@ class StageTrainer:
             raise PipelineError(f"micro-batch {micro} cannot go backward after {self._backward} others")
         kept = self._open.pop(micro)
         engine, again = kept.lane, micro > 0
-        dx = given
+        dx = given = given.to(engine.device)
         if kept.head is not None:
             logits, head, norm = kept.head
             dlogits, total = engine.cross_entropy(logits, given, gradient_scale(self.config))
-            self.loss_total += total
+            self.loss_total += int(total)
             dx = head_backward(engine, self._packed, dlogits, (head, norm), self._grads, again)
         dx = body_backward(engine, self._packed, self.stage.layers, dx, kept.layers, self._grads, again)
         self._idle.append(engine)
         self._backward += 1
         if not self.stage.has_embedding:
-            return dx
+            return dx.cpu()
         engine.embed_grad(kept.given, dx, self._grads["embed"], self._grads["position"], again)
         return None
 
@@ -118,12 +120,14 @@ class StageTrainer:
         if not self._idle:
             self._idle.append(engine)
         engine.begin()
-        x, sequences = given, given.shape[0]
+        x, sequences = given.to(engine.device), given.shape[0]
+        given = x
         if self.stage.has_embedding:
             x = engine.embed(given, self._weights["embed"], self._weights["position"])
         else:
             sequences = given.shape[0] // self.config.seq_len
         x, _ = body_forward(engine, self._packed, self.stage.layers, x, sequences, self.config.heads)
         if not self.stage.has_head or targets is None:
-            return x
-        return engine.cross_entropy(head_forward(engine, self._packed, x)[0], targets, 1.0)[1]
+            return x.cpu()
+        logits = head_forward(engine, self._packed, x)[0]
+        return int(engine.cross_entropy(logits, targets.to(engine.device), 1.0)[1])

@@ -37,8 +37,8 @@ class GlobalState:
 
 
 def update_of(start: Mapping[str, Tensor], end: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The pseudo-gradient of a claim: start weights - end weights."""
-    return {name: w - end[name] for name, w in start.items()}
+    """The pseudo-gradient of a claim: start weights - end weights, where the start lies."""
+    return {name: w - end[name].to(w.device) for name, w in start.items()}
 
 
 def update_weight(steps: int, freshness: int = BPS) -> int:

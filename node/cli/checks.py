@@ -93,9 +93,12 @@ def _kernels(settings: Settings) -> Line:
     arithmetic = importlib.import_module("consensus.arithmetic")
     errors = importlib.import_module("consensus.errors")
     try:
-        engine = arithmetic.choose_engine(settings.threads or 0, settings.max_isa)
+        engine = arithmetic.choose_engine(settings.threads or 0, settings.max_isa, devices=True)
     except errors.KernelError as error:
         return Line("kernels", Verdict.FAIL, error.message, error.hint)
+    missing = importlib.import_module("node.gpu").note()
+    if missing:
+        return Line("kernels", Verdict.WARN, f"{engine.name} passed its self-check, on the processor", missing)
     return Line("kernels", Verdict.OK, f"{engine.name} passed its self-check")
 
 

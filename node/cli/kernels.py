@@ -18,7 +18,7 @@ def kernels(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
     """Prove every kernel on the worst inputs, time those that pass, and show the choice.
 
     All kernels give the same bits, so the choice concerns this machine only. `threads` and `max_isa` in the settings
-    limit it.
+    limit it; CUDA_VISIBLE_DEVICES='' in the environment hides a GPU.
 
     Examples:
 
@@ -27,11 +27,12 @@ def kernels(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
         PONW_MAX_ISA=avx2 ponw kernels --format json
     """
     from consensus.arithmetic import choose_engine, set_threads, survey  # noqa: PLC0415 - torch takes seconds to import
+    from node import gpu  # noqa: PLC0415 - likewise
 
     settings = settings_of(ctx)
     set_threads(settings.threads or 0)
-    verdicts = survey(settings.max_isa, time.perf_counter)
-    chosen = choose_engine(settings.threads or 0, settings.max_isa).name
+    verdicts = survey(settings.max_isa, time.perf_counter, devices=True)
+    chosen = choose_engine(settings.threads or 0, settings.max_isa, devices=True).name
     rows = [
         {
             "kernel": verdict.name,
@@ -51,3 +52,5 @@ def kernels(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
         proof = "passed" if row["passed"] else f"refused: {row['reason']}"
         table.add_row(str(row["kernel"]), proof, took, "← used" if row["chosen"] else "")
     print_table(table)
+    if missing := gpu.note():
+        typer.echo(missing, err=True)

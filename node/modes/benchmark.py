@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from consensus.arithmetic.engine import Engine
+from consensus.arithmetic.gpu import wait
 from consensus.model.config import ModelConfig
 from consensus.quorum.tiers import tier_of
 from economics.networks import MAINNET_TIMES, QuorumTimes
@@ -25,14 +26,15 @@ def measure_layer_us(engine: Engine, config: ModelConfig, clock: Callable[[], fl
     ``clock`` gives seconds. Overwrites the engine's buffers, so no step may be in progress on it.
     """
     d, rows = config.width, config.micro_batch * config.seq_len
-    weights = {part: _ramp(*shape) for part, shape in _shapes(d).items()}
+    weights = {part: _ramp(*shape).to(engine.device) for part, shape in _shapes(d).items()}
     # Under the names of a layer, whose buffers the engine has anyway: the next step packs its weights anew.
     packed = {part: engine.pack_weight(f"layer000.{part}", w) for part, w in weights.items()}
-    x, times = _ramp(rows, d), []
+    x, times = _ramp(rows, d).to(engine.device), []
     for _ in range(WARM_UP + runs):
         began = clock()
         engine.begin()
         _layer(engine, packed, x, config)
+        wait(engine.device)
         times.append(clock() - began)
     return max(1, round(statistics.median(times[WARM_UP:]) * 1e6))
 

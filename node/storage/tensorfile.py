@@ -73,7 +73,7 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapp
         tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent) as staging,
     ):
         staged = Path(staging) / path.name
-        _save(dict(tensors), staged, dict(metadata))
+        _save({name: tensor.cpu() for name, tensor in tensors.items()}, staged, dict(metadata))
         staged.chmod(PRIVATE_FILE)
         publish(staged, path)
 

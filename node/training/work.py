@@ -75,7 +75,7 @@ class Workshop:
     def rerun(self, state: TrainState, task: Task) -> Rerun:
         """The next step as a program, to be run op by op for a dispute."""
         parts = {"weights": state.weights, "m": state.m, "v": state.v}
-        given = {f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
+        given = {f"{part}/{name}": t.cpu() for part, tensors in parts.items() for name, t in tensors.items()}
         given["tokens"] = self.batch(task, state.step)
         given["schedule"] = schedule_row(self.trainer.optimizer, state.step, self.config)
         return Rerun(step_program(self.config), given)

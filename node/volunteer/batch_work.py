@@ -83,7 +83,7 @@ class BatchWork:
             self.board.update(batch=None, transfer=None)
 
     def _train(self, record: JobRecord) -> None:
-        machine.require_memory(record.config())
+        machine.require_memory(record.config(), self.engine)
         model, data = self._fetch(record)
         trainer = BatchTrainer(self.engine, self.folder, record, model, data)
         self.progress.begin(record, trainer.state.step)

@@ -8,8 +8,10 @@ from pathlib import Path
 import psutil
 import torch
 
-from consensus.arithmetic import set_threads
+from consensus.arithmetic import Engine, set_threads
+from consensus.arithmetic.gpu import device_room
 from consensus.model.config import ModelConfig
+from node import gpu
 from node.gateway.schemas import Hardware
 from node.volunteer.errors import TooLargeError
 from node.volunteer.limits import all_threads, on_battery
@@ -46,28 +48,37 @@ def apply(limits: Limits) -> int:
     return threads
 
 
-def notes() -> list[str]:
+def notes(engine: Engine) -> list[str]:
     """What of the limits has no effect here, and why."""
     found = []
-    if _cuda():
-        found.append("The exact kernels run on the processor; the GPU's share bounds what PyTorch may take of it.")
+    if engine.device.type == "cuda":
+        found.append("Training runs on the GPU; its memory share bounds what is taken of it.")
+    elif _cuda():
+        found.append("Training runs on the processor, whose kernel is the first to prove itself; the GPU stays idle.")
     else:
         found.append("The share of GPU memory has no effect: PyTorch finds no CUDA device here.")
+    if missing := gpu.note():
+        found.append(missing)
     if on_battery() is None:
         found.append("Pausing on battery has no effect: the system reports no battery.")
     return found
 
 
-def require_memory(config: ModelConfig) -> None:
-    """Raises TooLargeError where training this model takes more memory than there is to be had."""
+def require_memory(config: ModelConfig, engine: Engine) -> None:
+    """Raises TooLargeError where training this model takes more memory than there is to be had: the machine's, or for
+    an engine of a GPU what the share of it leaves."""
     tokens = config.micro_batch * config.seq_len
     activations = tokens * (config.layers * config.width * _ACTIVATIONS + 3 * config.vocab)
     need = 4 * (_COPIES * config.parameters + activations)
-    have = psutil.virtual_memory().available
+    on_gpu = engine.device.type == "cuda"
+    have = device_room(engine.device) if on_gpu else psutil.virtual_memory().available
     if need > have:
         raise TooLargeError(
-            f"The model takes about {need / _GIB:.1f} GiB to train; {have / _GIB:.1f} GiB are available.",
-            "Close other programs, or volunteer from a larger machine.",
+            f"The model takes about {need / _GIB:.1f} GiB to train; {have / _GIB:.1f} GiB are available"
+            f"{' on the GPU' if on_gpu else ''}.",
+            "Raise the share of the GPU's memory (`--gpu-memory`), or hide the GPU: CUDA_VISIBLE_DEVICES=''."
+            if on_gpu
+            else "Close other programs, or volunteer from a larger machine.",
         )
 
 

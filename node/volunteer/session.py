@@ -77,7 +77,7 @@ class Session:
 
     def _sign_in(self) -> None:
         self._apply()
-        self.board.update(machine_notes=machine.notes(), hardware=self._hardware())
+        self.board.update(machine_notes=machine.notes(self.engine), hardware=self._hardware())
         while True:
             try:
                 self.work.worker_id = sign_in(

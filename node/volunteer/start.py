@@ -66,7 +66,7 @@ def volunteer(
             desk.limits,
             Gate(desk.limits),
             key,
-            choose_engine(machine.apply(desk.limits())),
+            choose_engine(machine.apply(desk.limits()), devices=True),
             settings.username,
             settings.checkpoint_steps,
         )
