@@ -2,11 +2,12 @@
 pragma solidity 0.8.37;
 
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
 import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IQuorums } from "./interfaces/IQuorums.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
-import { IVocabulary } from "./interfaces/IVocabulary.sol";
+import { IVocabulary, Terms } from "./interfaces/IVocabulary.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { ClaimState, NodeSlot } from "./libraries/NodeSlot.sol";
@@ -17,6 +18,7 @@ import { Rfc9162 } from "./libraries/Rfc9162.sol";
 /// @notice What the work registry stores, its parameters and its views. See {IWorkRegistry}.
 abstract contract RegistryState is IWorkRegistry, EIP712 {
     using ClaimLib for Claim;
+    using SafeCast for uint256;
 
     /// @param finals Final TRAIN claims since the last lost claim.
     /// @param lostRound The last round in which a claim was lost; 0 if none.
@@ -159,9 +161,36 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         return Rewards.claimReward(steps, LAYERS, staking.activeOf(node), finals, 0);
     }
 
+    /// @dev Opens the next round; `supplied` as in {IVocabulary-enter}.
+    function _open(Terms memory supplied) internal returns (uint64 round) {
+        round = currentRound;
+        bytes32 root = globalRoot;
+        bool stepped = false;
+        if (round != 0) {
+            Phase phase = phaseOf(round);
+            if (phase != Phase.Closed) revert WrongPhase(phase);
+            // A final OUTER claim has closed its round already.
+            stepped = _rounds[round].closed;
+            if (!stepped) _close(round, root);
+        }
+        currentRound = ++round;
+        Round storage r = _rounds[round];
+        r.startRoot = root;
+        r.openedAt = block.timestamp.toUint64();
+        r.claimDeadline = (block.timestamp + TRAIN_TIME).toUint64();
+        r.randomness = keccak256(abi.encodePacked(block.prevrandao, blockhash(block.number - 1), round));
+        _enter(r, stepped, supplied);
+        emit RoundOpened(round, root, r.randomness, r.openedAt, r.claimDeadline, r.version, r.target);
+    }
+
+    function _close(uint64 round, bytes32 nextRoot) internal {
+        _rounds[round].closed = true;
+        emit RoundClosed(round, nextRoot);
+    }
+
     /// @dev Fixes what claims of a new round must name. The vocabulary calls nobody.
-    function _enter(Round storage r, bool stepped) internal {
-        (uint16 version, uint16 target, bytes32 programHash, bytes32 dataRoot) = vocabulary.enter(stepped);
+    function _enter(Round storage r, bool stepped, Terms memory supplied) private {
+        (uint16 version, uint16 target, bytes32 programHash, bytes32 dataRoot) = vocabulary.enter(stepped, supplied);
         (r.version, r.target) = (version, target);
         r.terms = keccak256(abi.encode(programHash, dataRoot, r.startRoot));
     }
@@ -171,10 +200,12 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         if (ClaimLib.termsOf(claim) == _rounds[claim.round].terms) return;
         Round storage r = _rounds[claim.round];
         if (claim.startRoot != r.startRoot) revert WrongStartRoot(claim.startRoot, r.startRoot);
-        (bytes32 programHash, bytes32 dataRoot) = vocabulary.termsOf(r.version, r.target);
+        // Of an earlier round the vocabulary has no terms any more; such a claim is late whatever it names.
+        if (claim.round != currentRound) revert WrongPhase(phaseOf(claim.round));
+        (bytes32 programHash, bytes32 dataRoot) = vocabulary.terms();
         if (claim.programHash != programHash) revert WrongProgram(claim.programHash, programHash);
         if (claim.dataRoot != dataRoot) revert WrongData(claim.dataRoot, dataRoot);
-        // Only a round that was never opened has other terms than these.
+        // What is left is round 0, which nobody opened.
         revert WrongPhase(Phase.None);
     }
 

@@ -7,6 +7,7 @@ import { GovernorCountingSimple } from "@openzeppelin/contracts/governance/exten
 import { GovernorPreventLateQuorum } from "@openzeppelin/contracts/governance/extensions/GovernorPreventLateQuorum.sol";
 import { IERC6372 } from "@openzeppelin/contracts/interfaces/IERC6372.sol";
 import { Math } from "@openzeppelin/contracts/utils/math/Math.sol";
+import { Time } from "@openzeppelin/contracts/utils/types/Time.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
 import { IVocabulary } from "./interfaces/IVocabulary.sol";
 import { Rules } from "./libraries/Rules.sol";
@@ -67,8 +68,9 @@ abstract contract StakeGovernor is GovernorCountingSimple, GovernorPreventLateQu
     }
 
     /// @inheritdoc IERC6372
+    /// @dev Staking's clock, without asking it.
     function clock() public view override returns (uint48) {
-        return staking.clock();
+        return Time.timestamp();
     }
 
     // forge-lint: disable-next-line(mixed-case-function)
@@ -113,12 +115,24 @@ abstract contract StakeGovernor is GovernorCountingSimple, GovernorPreventLateQu
     }
 
     /// @dev All votes cast count towards the quorum, also those against.
-    function _quorumReached(uint256 id) internal view override(Governor, GovernorCountingSimple) returns (bool) {
+    function _quorumReached(uint256 id)
+        internal
+        view
+        virtual
+        override(Governor, GovernorCountingSimple)
+        returns (bool)
+    {
         (uint256 against, uint256 inFavour, uint256 abstain) = proposalVotes(id);
         return against + inFavour + abstain >= quorum(proposalSnapshot(id));
     }
 
-    function _voteSucceeded(uint256 id) internal view override(Governor, GovernorCountingSimple) returns (bool) {
+    function _voteSucceeded(uint256 id)
+        internal
+        view
+        virtual
+        override(Governor, GovernorCountingSimple)
+        returns (bool)
+    {
         (uint256 against, uint256 inFavour,) = proposalVotes(id);
         return inFavour != 0 && inFavour * Rules.BPS >= Rules.APPROVAL_BPS * (inFavour + against);
     }

@@ -4,14 +4,16 @@ pragma solidity 0.8.37;
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
-import { Change, IVocabulary } from "./interfaces/IVocabulary.sol";
+import { Change, IVocabulary, Motion, Terms } from "./interfaces/IVocabulary.sol";
+import { IVocabularyGovernor } from "./interfaces/IVocabularyGovernor.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Merges } from "./libraries/Merges.sol";
+import { Motions } from "./libraries/Motions.sol";
 import { Rules } from "./libraries/Rules.sol";
 
 /// @title Vocabulary
 /// @notice Versions of the vocabulary. See {IVocabulary}.
-/// @dev No owner. All calls out go to staking and emission, which are fixed, after every change of state.
+/// @dev No owner. All calls out go to staking, emission and governor, which are fixed, after every change of state.
 contract Vocabulary is IVocabulary {
     using SafeCast for uint256;
 
@@ -26,6 +28,12 @@ contract Vocabulary is IVocabulary {
         uint16 count;
     }
 
+    /// @param programHash, dataRoot What claims of the newest round name.
+    struct Running {
+        bytes32 programHash;
+        bytes32 dataRoot;
+    }
+
     /// @inheritdoc IVocabulary
     IStaking public immutable staking;
     /// @inheritdoc IVocabulary
@@ -38,6 +46,7 @@ contract Vocabulary is IVocabulary {
     address public immutable emergency;
 
     Place private _place;
+    Running private _running;
     mapping(uint16 version => Version) private _versions;
 
     /// @param registry_ Has the terms of version 0 in its parameters.
@@ -50,9 +59,9 @@ contract Vocabulary is IVocabulary {
         (staking, emission, registry) = (staking_, emission_, address(registry_));
         (governor, emergency) = (governor_, emergency_);
         IWorkRegistry.Parameters memory p = registry_.parameters();
-        Version storage first = _versions[0];
-        (first.root, first.programHash, first.dataRoot) = (sha256(""), p.programHash, p.dataRoot);
-        first.size = Rules.BASE_SIZE.toUint16();
+        Terms memory first = Terms(p.programHash, 0, 0, p.dataRoot, keccak256(""));
+        (_versions[0].terms, _versions[0].size) = (Motions.hash(first), Rules.BASE_SIZE.toUint16());
+        _running = Running(p.programHash, p.dataRoot);
         _place.count = 1;
     }
 
@@ -69,24 +78,30 @@ contract Vocabulary is IVocabulary {
     }
 
     /// @inheritdoc IVocabulary
-    function activate(Change calldata change, address proposer) external returns (uint16 version) {
+    function activate(Motion calldata motion) external returns (uint16 version) {
         if (msg.sender != governor) revert OnlyGovernor(msg.sender);
-        (bytes32 root, uint16 size) = check(change);
-        version = _place.count;
+        Place memory p = _place;
+        if (!_settled(p) || motion.parent != p.current) revert StaleChange(motion.parent, p.current);
+        version = p.count;
         (_place.target, _place.count) = (version, version + 1);
         _versions[version] = Version({
-            root: root,
-            programHash: change.programHash,
-            growHash: change.growHash,
-            shrinkHash: change.shrinkHash,
-            dataRoot: change.dataRoot,
-            parent: change.parent,
-            size: size,
+            terms: motion.terms,
+            parent: motion.parent,
+            size: motion.size,
             activatedAt: block.timestamp.toUint48(),
             contested: false,
-            proposer: proposer
+            paid: false,
+            proposer: motion.proposer
         });
-        emit Activated(version, change.parent, proposer, root, change.merges);
+        emit Activated(version, motion.parent, motion.proposer, motion.terms);
+    }
+
+    /// @inheritdoc IVocabulary
+    function claimReward(uint16 version) external {
+        address proposer = _versions[version].proposer;
+        if (proposer == address(0)) revert NoSuchVersion(version);
+        if (_versions[version].paid) revert AlreadyPaid(version);
+        _versions[version].paid = true;
         emission.accrue(proposer, Rules.PROPOSAL_REWARD);
     }
 
@@ -109,22 +124,25 @@ contract Vocabulary is IVocabulary {
         if (!near) revert NotRevocable(version);
         _place.target = parent;
         emit RolledBack(version, parent);
-        staking.slash(_versions[version].proposer, Rules.PROPOSAL_STAKE, address(0), 0);
+        address proposer = _versions[version].proposer;
+        if (IVocabularyGovernor(governor).forfeit(proposer)) staking.unlock(proposer, Rules.PROPOSAL_STAKE);
+        staking.slash(proposer, Rules.PROPOSAL_STAKE, address(0), 0);
     }
 
     /// @inheritdoc IVocabulary
-    function enter(bool stepped)
+    function enter(bool stepped, Terms calldata supplied)
         external
         returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot)
     {
-        if (msg.sender != registry) {
-            revert OnlyRegistry(msg.sender);
-        }
+        if (msg.sender != registry) revert OnlyRegistry(msg.sender);
         Place memory p = _place;
         (current, target) = (stepped ? p.running : p.current, p.target);
+        (programHash, dataRoot) = (_running.programHash, _running.dataRoot);
+        if (current == p.current && target == p.running) return (current, target, programHash, dataRoot);
         if (current != p.current) emit Entered(current);
-        if (current != p.current || target != p.running) _place = Place(current, target, target, p.count);
-        (programHash, dataRoot) = termsOf(current, target);
+        _place = Place(current, target, target, p.count);
+        (programHash, dataRoot) = _next(current, target, supplied, dataRoot);
+        _running = Running(programHash, dataRoot);
     }
 
     /// @inheritdoc IVocabulary
@@ -144,22 +162,41 @@ contract Vocabulary is IVocabulary {
     }
 
     /// @inheritdoc IVocabulary
-    function check(Change calldata change) public view returns (bytes32 root, uint16 size) {
+    function base() external view returns (uint16 version, uint16 size) {
         Place memory p = _place;
-        bool settled = p.current == p.target && p.current == p.running;
-        if (!settled || change.parent != p.current) revert StaleChange(change.parent, p.current);
-        size = Merges.check(change.merges, _versions[p.current].size);
-        root = Merges.rootAfter(_versions[p.current].root, change.merges);
+        if (!_settled(p)) revert Unsettled(p.current, p.target);
+        return (p.current, _versions[p.current].size);
     }
 
     /// @inheritdoc IVocabulary
-    function termsOf(uint16 current, uint16 target) public view returns (bytes32 programHash, bytes32 dataRoot) {
-        if (current >= _place.count || target >= _place.count) revert NotAdjacent(current, target);
-        Version storage from = _versions[current];
-        dataRoot = from.dataRoot;
-        if (target == current) programHash = from.programHash;
-        else if (_versions[target].parent == current) programHash = _versions[target].growHash;
-        else if (from.parent == target) programHash = from.shrinkHash;
-        else revert NotAdjacent(current, target);
+    function terms() external view returns (bytes32 programHash, bytes32 dataRoot) {
+        return (_running.programHash, _running.dataRoot);
+    }
+
+    /// @inheritdoc IVocabulary
+    function check(Change calldata change) external view returns (uint16 size) {
+        Place memory p = _place;
+        if (!_settled(p) || change.parent != p.current) revert StaleChange(change.parent, p.current);
+        return Merges.check(change.merges, _versions[p.current].size);
+    }
+
+    /// @dev What a round runs that differs from the one before it. Every such round needs the terms of one version alone: a
+    /// round grows only out of the version that the round before trained in too, whose `dataRoot` is at hand.
+    function _next(uint16 current, uint16 target, Terms calldata supplied, bytes32 dataRoot)
+        private
+        view
+        returns (bytes32, bytes32)
+    {
+        bool grows = target != current && _versions[target].parent == current;
+        if (!grows && target != current && _versions[current].parent != target) revert NotAdjacent(current, target);
+        uint16 version = grows ? target : current;
+        if (Motions.hash(supplied) != _versions[version].terms) revert WrongTerms(version);
+        if (grows) return (supplied.growHash, dataRoot);
+        return (target == current ? supplied.programHash : supplied.shrinkHash, supplied.dataRoot);
+    }
+
+    /// @dev Whether no transition is due or under way.
+    function _settled(Place memory p) private pure returns (bool) {
+        return p.current == p.target && p.current == p.running;
     }
 }

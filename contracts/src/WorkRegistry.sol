@@ -7,6 +7,7 @@ import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { Dispute } from "./interfaces/IJudge.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
+import { Terms } from "./interfaces/IVocabulary.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { ClaimState, NodeSlot, NodeSlotLib } from "./libraries/NodeSlot.sol";
@@ -16,7 +17,7 @@ import { Rfc9162 } from "./libraries/Rfc9162.sol";
 /// @notice Rounds, claims and challenges. See {IWorkRegistry}.
 /// @dev The contracts name each other, so one account deploys them at consecutive nonces (script/Deployment.sol), with later
 /// ones given by their CREATE address. Constructors check the wiring. All calls out go to those fixed contracts, after every
-/// change of state, but for {openRound}, which first asks the vocabulary what the round runs.
+/// change of state, but for {openRound} and {openRoundWith}, which first ask the vocabulary what the round runs.
 contract WorkRegistry is RegistryState {
     using SafeCast for uint256;
 
@@ -27,25 +28,14 @@ contract WorkRegistry is RegistryState {
     { }
 
     /// @inheritdoc IWorkRegistry
-    function openRound() external returns (uint64 round) {
-        round = currentRound;
-        bytes32 root = globalRoot;
-        bool stepped = false;
-        if (round != 0) {
-            Phase phase = phaseOf(round);
-            if (phase != Phase.Closed) revert WrongPhase(phase);
-            // A final OUTER claim has closed its round already.
-            stepped = _rounds[round].closed;
-            if (!stepped) _close(round, root);
-        }
-        currentRound = ++round;
-        Round storage r = _rounds[round];
-        r.startRoot = root;
-        r.openedAt = block.timestamp.toUint64();
-        r.claimDeadline = (block.timestamp + TRAIN_TIME).toUint64();
-        r.randomness = keccak256(abi.encodePacked(block.prevrandao, blockhash(block.number - 1), round));
-        _enter(r, stepped);
-        emit RoundOpened(round, root, r.randomness, r.openedAt, r.claimDeadline, r.version, r.target);
+    function openRound() external returns (uint64) {
+        Terms memory none;
+        return _open(none);
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function openRoundWith(Terms calldata supplied) external returns (uint64) {
+        return _open(supplied);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -269,11 +259,6 @@ contract WorkRegistry is RegistryState {
         // Else the quorums slash whoever the op belongs to; the leader's bond stays locked until then.
         if (!shared || op == ClaimLib.NO_OP) staking.slash(claim.node, 2 * CLAIM_BOND, challenger, CLAIM_BOND);
         staking.unlock(challenger, CHALLENGE_BOND);
-    }
-
-    function _close(uint64 round, bytes32 nextRoot) private {
-        _rounds[round].closed = true;
-        emit RoundClosed(round, nextRoot);
     }
 
     function _openClaim(Claim calldata claim) private view returns (bytes32 claimHash, NodeSlot slot) {

@@ -31,6 +31,7 @@ from node.chain.types import (
     Round,
     Schedule,
     StakeAccount,
+    Terms,
 )
 from node.chain.units import format_units
 from node.chain.wrapper import Wrapper
@@ -252,8 +253,12 @@ class WorkRegistry(Wrapper):
         return int(self._view("quoteReward", node, steps))
 
     def open_round(self) -> TxReceipt:
-        """Open the next round."""
+        """Open the next round; refused with WrongTerms where it runs another version than the one before."""
         return self._send("open the next round", "openRound")
+
+    def open_round_with(self, terms: Terms) -> TxReceipt:
+        """Open the next round with the terms of the version that WrongTerms names."""
+        return self._send("open the next round, in another version", "openRoundWith", terms)
 
     def post(self, claim: Claim) -> TxReceipt:
         """Post the account's claim."""

@@ -134,6 +134,22 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The change is about version {parent}, but version {current} is current or on its way to another.",
         "Try again when the transition has ended; a change of an older version must be proposed anew.",
     ),
+    "Unsettled": (
+        "The vocabulary is on its way from version {current} to {target}.",
+        "Try again after the next round.",
+    ),
+    "WrongTerms": (
+        "The next round needs the terms of version {version} of the vocabulary, and was opened without them.",
+        "The node takes them from the event of the version's proposal; see `ponw vocab list`.",
+    ),
+    "AlreadyPaid": ("The reward for version {version} was claimed before.", "See `ponw vocab list`."),
+    "NotNew": ("Proposal {id} was made before, or is no number of one.", "Propose under another URI (`--uri`)."),
+    "NotBonded": (
+        "The bond stands for proposal {bonded} and not for {id}.",
+        "Run `ponw vocab propose` again; it locks the bond for what it proposes.",
+    ),
+    "NothingBonded": ("{proposer} has no bond of a proposal.", "`ponw vocab propose` locks it."),
+    "OnlyVocabulary": ("Only the vocabulary may do that, not {caller}.", _INTERNAL),
     "WrongMerges": (
         "{length} bytes are no list of merges: there must be 1 to 1,000 of 8 bytes.",
         "Make the proposal again with `ponw vocab propose`.",
@@ -190,7 +206,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "See `ponw vocab show` for when its next step comes.",
     ),
     "FailedCall": ("A call by a contract failed without a reason.", _INTERNAL),
-    "StringsInsufficientHexLength": ("{value} does not fit {length} hex digits.", _INTERNAL),
     # InferenceEscrow
     "BadTimes": ("A clock of the escrow is 0.", _DEPLOY),
     "InsufficientDeposit": (

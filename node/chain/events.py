@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from eth_utils.abi import event_abi_to_log_topic
-from web3 import Web3
 from web3.types import LogReceipt
 
 from consensus.commitments.claim import Claim
 from node.chain import artifacts, court_events, event
+from node.chain.codec import lenient
 from node.chain.quorum_events import QUORUM_EVENTS
 from node.chain.types import Change, LossReason, Support
 
@@ -219,13 +219,12 @@ class GameEnded(Event):
 
 @dataclass(frozen=True)
 class Activated(Event):
-    """A version of the vocabulary is the target; 8 bytes a merge as in Change."""
+    """A version of the vocabulary is the target; `terms` is the hash of its terms, which a ChangeProposed has."""
 
     version: int
     parent: int
     proposer: str
-    root: bytes
-    merges: bytes
+    terms: bytes
 
 
 @dataclass(frozen=True)
@@ -244,13 +243,42 @@ class Entered(Event):
 
 
 @dataclass(frozen=True)
+class ProposalCreated(Event):
+    """A vote is proposed; its description is a change's URI, the proposer's own text: treat it as untrusted."""
+
+    proposal_id: int
+    proposer: str
+    targets: tuple[str, ...]
+    values: tuple[int, ...]
+    signatures: tuple[str, ...]
+    calldatas: tuple[bytes, ...]
+    vote_start: int
+    vote_end: int
+    description: str
+
+
+@dataclass(frozen=True)
 class ChangeProposed(Event):
-    """A change of the vocabulary is proposed. The URI is the proposer's own text: treat it as untrusted."""
+    """What a proposal would make of the vocabulary: where the terms of a version stand in full. The ProposalCreated of
+    the same transaction has their hash, as part of its motion."""
+
+    program_hash: bytes
+    grow_hash: bytes
+    shrink_hash: bytes
+    data_root: bytes
+    merges: bytes
+
+    def of(self, parent: int) -> Change:
+        """As a change of version `parent`."""
+        return Change(parent, self.program_hash, self.grow_hash, self.shrink_hash, self.data_root, self.merges)
+
+
+@dataclass(frozen=True)
+class Bonded(Event):
+    """An account's stake stands behind a proposal that it may make now."""
 
     id: int
     proposer: str
-    change: Change
-    uri: str
 
 
 @dataclass(frozen=True)
@@ -380,10 +408,8 @@ EVENT_TYPES |= {("Staking", "Slashed"): Slashed, ("Emission", "Accrued"): Accrue
 _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}
 EVENT_TYPES |= {("EmergencyGovernor", kind.__name__): kind for kind in (RollbackProposed, *_VOTES)}
-EVENT_TYPES |= {
-    ("VocabularyGovernor", kind.__name__): kind
-    for kind in (ChangeProposed, ChangeAmended, BondFreed, ProposalQueued, ProposalCanceled, *_VOTES)
-}
+_CHANGES = (ProposalCreated, ChangeProposed, ChangeAmended, Bonded, BondFreed, ProposalQueued, ProposalCanceled)
+EVENT_TYPES |= {("VocabularyGovernor", kind.__name__): kind for kind in (*_CHANGES, *_VOTES)}
 """(contract, event) → type. Stake movements, deposits and transfers are read by view, not by event."""
 
 
@@ -404,7 +430,7 @@ def topics(contract: str) -> dict[bytes, str]:
 
 @functools.cache
 def _decoder(contract: str, name: str) -> Any:
-    return Web3().eth.contract(abi=artifacts.load(contract).abi).events[name]()
+    return lenient().eth.contract(abi=artifacts.load(contract).abi).events[name]()
 
 
 def decode(contract: str, entry: LogReceipt) -> Event | None:
@@ -429,22 +455,19 @@ def _values(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if "claim" in values:
         claim = values["claim"]
         values["claim"] = Claim.from_tuple(tuple(claim.values()) if isinstance(claim, Mapping) else tuple(claim))
-    if "change" in values:
-        values["change"] = _change(values["change"])
     if "support" in values:
         values["support"] = Support(values["support"])
     if "members" in values:
         values["members"] = tuple(tuple(one.values() if isinstance(one, Mapping) else one) for one in values["members"])
-    if "children" in values:
-        values["children"] = tuple(map(bytes, values["children"]))
+    for name in ("targets", "values", "signatures"):
+        if name in values:
+            values[name] = tuple(values[name])
+    for name in ("children", "calldatas"):
+        if name in values:
+            values[name] = tuple(map(bytes, values[name]))
     if isinstance(values.get("reason"), int):  # elsewhere it is somebody's text
         values["reason"] = LossReason(values["reason"])
     return values
-
-
-def _change(value: Any) -> Change:
-    fields_ = tuple(value.values()) if isinstance(value, Mapping) else tuple(value)
-    return Change(int(fields_[0]), *map(bytes, fields_[1:]))
 
 
 def own_fields(kind: type[Event]) -> list[str]:

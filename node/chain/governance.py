@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from eth_utils.crypto import keccak
 from web3.types import TxReceipt
 
 from node.chain import events
-from node.chain.types import Change, Proposal, ProposalState, Support, Tally, Version
+from node.chain.types import Change, Motion, Proposal, ProposalState, Support, Tally, Version
 from node.chain.wrapper import Wrapper
+from node.errors import RpcError
+
+_AGAIN = "Ask again; another endpoint may be more complete."
 
 
 class Vocabulary(Wrapper):
@@ -29,15 +33,18 @@ class Vocabulary(Wrapper):
         """A version's figures."""
         return Version(*self._view("versionOf", version))
 
-    def terms_of(self, current: int, target: int) -> tuple[bytes, bytes]:
-        """Program hash and data root of a round from `current` to `target` (equal: of an ordinary round)."""
-        program_hash, data_root = self._view("termsOf", current, target)
+    def terms(self) -> tuple[bytes, bytes]:
+        """Program hash and data root of the newest round; of other rounds `published.Published` has them."""
+        program_hash, data_root = self._view("terms")
         return bytes(program_hash), bytes(data_root)
 
-    def check(self, change: Change) -> tuple[bytes, int]:
-        """Root and size of the version that `change` would make now; raises the decoded refusal."""
-        root, size = self._view("check", change)
-        return bytes(root), int(size)
+    def check(self, change: Change) -> int:
+        """Size of the version that `change` would make now; raises the decoded refusal."""
+        return int(self._view("check", change))
+
+    def claim_reward(self, version: int) -> TxReceipt:
+        """Pay the reward for a version to its proposer, once."""
+        return self._send(f"claim the reward for version {version}", "claimReward", version)
 
     def registry(self) -> str:
         """Whose rounds run in a version."""
@@ -107,20 +114,28 @@ class VocabularyGovernor(_Governor):
         discussion, vote, extension, grace = (int(self._view(name)) for name in names)
         return discussion, vote, extension, grace
 
-    def id_of(self, change: Change, proposer: str, uri: str) -> int:
-        """The id of a change, by whom and under which URI."""
-        return int(self._view("idOf", change, proposer, uri))
+    def motion_of(self, change: Change, proposer: str) -> Motion:
+        """A change as it is voted on; raises the decoded refusal where its merges don't fit its parent."""
+        return Motion(*self._view("motionOf", change, proposer))
 
-    def open_of(self, proposer: str) -> int:
-        """The open proposal of `proposer`; 0 for none."""
-        return int(self._view("openOf", proposer))
+    def id_of(self, change: Change, proposer: str, uri: str) -> int:
+        """The id of a change, by whom and under which URI; errors as for `motion_of`."""
+        return int(self._view("idOf", self.motion_of(change, proposer), _hash(uri)))
+
+    def bond_of(self, proposer: str) -> int:
+        """The proposal that the bond of `proposer` stands for, made or not, open or over; 0 where it has none."""
+        return int(self._view("bondOf", proposer))
 
     def eta(self, proposal: int) -> int:
         """Timestamp from which a queued change may be activated; 0 before it is queued."""
         return int(self._view("proposalEta", proposal))
 
+    def bond(self, proposal: int) -> TxReceipt:
+        """Lock the account's bond, if it is not locked, for the proposal that it is to make next."""
+        return self._send("lock the bond of a proposal", "bond", proposal)
+
     def propose_change(self, change: Change, uri: str) -> TxReceipt:
-        """Propose a change, locking the account's bond."""
+        """Propose a change, for whose number the account has bonded."""
         return self._send(f"propose a change of version {change.parent}", "proposeChange", change, uri)
 
     def amend(self, old: int, change: Change, uri: str) -> TxReceipt:
@@ -133,21 +148,25 @@ class VocabularyGovernor(_Governor):
 
     def queue(self, proposal: Proposal) -> TxReceipt:
         """Start the grace time of a change whose vote has passed."""
-        return self._send(f"queue proposal {proposal.id}", "queueChange", *_arguments(proposal))
+        return self._send(f"queue proposal {proposal.id}", "queueChange", proposal.motion, _hash(proposal.uri))
 
     def execute(self, proposal: Proposal) -> TxReceipt:
         """Activate a change after its grace time."""
-        return self._send(f"activate proposal {proposal.id}", "executeChange", *_arguments(proposal))
+        return self._send(f"activate proposal {proposal.id}", "executeChange", proposal.motion, _hash(proposal.uri))
 
-    def release_bond(self, proposal: int) -> TxReceipt:
-        """Free the bond of a proposal that can't pass any more."""
-        return self._send(f"release the bond of proposal {proposal}", "releaseBond", proposal)
+    def release_bond(self, proposer: str) -> TxReceipt:
+        """Free the bond of an account whose proposal is over."""
+        return self._send(f"release the bond of {proposer}", "releaseBond", proposer)
 
     def proposals(self, first: int, last: int) -> Iterator[Proposal]:
-        """Every change proposed in blocks `first` to `last` inclusive, in order."""
-        for event in self.events(first, last):
-            if isinstance(event, events.ChangeProposed):
-                yield Proposal(event.id, event.proposer, event.change, event.uri, event.block)
+        """Every change proposed in blocks `first` to `last` inclusive, in order. Raises RpcError where the endpoint has
+        one of a proposal's two events only."""
+        created: events.ProposalCreated | None = None
+        for event in self.events(first, last, events.ProposalCreated, events.ChangeProposed):
+            if isinstance(event, events.ProposalCreated):
+                created = event
+            elif isinstance(event, events.ChangeProposed):
+                yield _proposal(created, event)
 
 
 class EmergencyGovernor(_Governor):
@@ -172,5 +191,14 @@ class EmergencyGovernor(_Governor):
         return self._send(f"take version {version} back", "executeRollback", version)
 
 
-def _arguments(proposal: Proposal) -> tuple[Change, str, str]:
-    return proposal.change, proposal.proposer, proposal.uri
+def _proposal(created: events.ProposalCreated | None, event: events.ChangeProposed) -> Proposal:
+    if created is not None:
+        motion = Motion.from_call(created.calldatas[0])
+        change = event.of(motion.parent)
+        if change.terms.hash() == motion.terms:
+            return Proposal(created.proposal_id, motion, change, created.description, event.block)
+    raise RpcError(f"The endpoint lacks an event of a proposal in block {event.block}.", _AGAIN)
+
+
+def _hash(uri: str) -> bytes:
+    return bytes(keccak(text=uri))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from eth_abi.abi import decode as abi_decode
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
 
 class Phase(IntEnum):
     """Where a round stands (IWorkRegistry.Phase)."""
@@ -198,6 +202,52 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """The terms of a version, for which the chain keeps one hash: what opens a round of another version than the one
+    before. Hashes of 32 bytes; of version 0 growing and shrinking are zero."""
+
+    program_hash: bytes
+    grow_hash: bytes
+    shrink_hash: bytes
+    data_root: bytes
+    merges_hash: bytes
+
+    def to_tuple(self) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """As the ABI takes it."""
+        return (self.program_hash, self.grow_hash, self.shrink_hash, self.data_root, self.merges_hash)
+
+    @classmethod
+    def first(cls, program_hash: bytes, data_root: bytes) -> Terms:
+        """Those of version 0, in which a network is deployed."""
+        return cls(program_hash, bytes(32), bytes(32), data_root, bytes(keccak(b"")))
+
+    def hash(self) -> bytes:
+        """What the chain keeps: keccak256 of the ABI encoding."""
+        return bytes(keccak(b"".join(self.to_tuple())))
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A change as it is voted on: the hash of its terms, the version before, the new one's rows, and who answers for
+    it."""
+
+    terms: bytes
+    parent: int
+    size: int
+    proposer: str
+
+    def to_tuple(self) -> tuple[bytes, int, int, str]:
+        """As the ABI takes it."""
+        return (self.terms, self.parent, self.size, self.proposer)
+
+    @classmethod
+    def from_call(cls, data: bytes) -> Motion:
+        """What a proposal's one action, `activate(motion)`, is called with: the ABI's own encoding."""
+        terms, parent, size, proposer = abi_decode(("bytes32", "uint16", "uint16", "address"), data[4:])
+        return cls(bytes(terms), int(parent), int(size), to_checksum_address(proposer))
+
+
+@dataclass(frozen=True)
 class Change:
     """What turns version `parent` into the next one: hashes of 32 bytes; merges of 8 bytes, big-endian (left u16,
     right u16, occurrences u32)."""
@@ -213,20 +263,24 @@ class Change:
         """As the ABI takes it."""
         return (self.parent, self.program_hash, self.grow_hash, self.shrink_hash, self.data_root, self.merges)
 
+    @property
+    def terms(self) -> Terms:
+        """The terms of the version that it makes."""
+        hashes = (self.program_hash, self.grow_hash, self.shrink_hash, self.data_root)
+        return Terms(*hashes, bytes(keccak(self.merges)))
+
 
 @dataclass(frozen=True)
 class Version:
-    """One version of the vocabulary; `proposer` is 0x0…0 and `activated_at` 0 for version 0."""
+    """One version of the vocabulary; `terms` is the hash of its terms, `paid` whether its proposer's reward was
+    claimed; `proposer` is 0x0…0 and `activated_at` 0 for version 0."""
 
-    root: bytes
-    program_hash: bytes
-    grow_hash: bytes
-    shrink_hash: bytes
-    data_root: bytes
+    terms: bytes
     parent: int
     size: int
     activated_at: int
     contested: bool
+    paid: bool
     proposer: str
 
 
@@ -247,12 +301,17 @@ class Tally:
 
 @dataclass(frozen=True)
 class Proposal:
-    """One proposed change as its event has it: who proposed it, where it is explained, and the event's block.
+    """One proposed change as its events have it: who proposed it, where it is explained, and the events' block.
 
     The URI is the proposer's own text: treat it as untrusted."""
 
     id: int
-    proposer: str
+    motion: Motion
     change: Change
     uri: str
     block: int
+
+    @property
+    def proposer(self) -> str:
+        """Who answers for it."""
+        return self.motion.proposer

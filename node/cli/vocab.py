@@ -14,10 +14,10 @@ from node.chain.units import format_time, format_units
 from node.cli.context import Format, FormatOption, PasswordOption, YesOption, print_json, print_table
 from node.cli.session import settings_of, signing_contracts
 from node.cli.vocab_desk import Reader, print_checks, proposed, reader, require_checked
-from node.vocabulary.ballots import Ballot, ballots, change_of, find, look, short
+from node.vocabulary.ballots import Ballot, ballots, change_of, find, look, put_forward, short, spelled
 
 app = typer.Typer(
-    help="Vocabulary: propose, check, list, show, vote, amend, queue, activate, rollback, release.",
+    help="Vocabulary: propose, check, list, show, vote, amend, queue, activate, rollback, release, reward.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -52,7 +52,7 @@ def propose(
     yes: YesOption = False,
     password_file: PasswordOption = None,
 ) -> None:
-    """Propose new tokens. Everything that voters will check is checked first; a bond of stake is locked.
+    """Propose new tokens. Everything that voters will check is checked first; a bond of stake is locked before.
 
     Examples:
 
@@ -68,9 +68,8 @@ def propose(
         return
     contracts = signing_contracts(read.settings, password_file, yes)
     change = change_of(draft)
-    contracts.governor.propose_change(change, uri)
-    number = contracts.governor.id_of(change, contracts.client.address, uri)
-    ballot = find(contracts, read.first, f"0x{number:064x}")
+    number = put_forward(contracts.governor, change, contracts.client.address, uri)
+    ballot = find(contracts, read.first, spelled(number))
     typer.echo(f"Proposal {short(number)}: {ballot.words()}.")
 
 
@@ -168,7 +167,7 @@ def show(ctx: typer.Context, name: IdArgument, output: FormatOption = Format.TEX
         print_json(_row(ballot))
         return
     proposal, tally = ballot.proposal, ballot.tally
-    typer.echo(f"Proposal 0x{proposal.id:064x} by {proposal.proposer}: {ballot.words()}.")
+    typer.echo(f"Proposal {spelled(proposal.id)} by {proposal.proposer}: {ballot.words()}.")
     typer.echo(f"Explained at: {proposal.uri or '-'} (the proposer's own words)")
     typer.echo(
         f"Approve {format_units(tally.in_favour)}, reject {format_units(tally.against)}, "
@@ -232,12 +231,14 @@ def activate(
     ballot = find(read.contracts, read.first, name)
     contracts = signing_contracts(read.settings, password_file, yes)
     contracts.governor.execute(ballot.proposal)
-    typer.echo(f"Version {contracts.vocabulary.state()[1]} is the target: the next round grows into it.")
+    version = contracts.vocabulary.state()[1]
+    typer.echo(f"Version {version} is the target: the next round grows into it.")
+    typer.echo(f"Its proposer's bond: `ponw vocab release {name}`; its reward: `ponw vocab reward {version}`.")
 
 
 @app.command()
 def release(ctx: typer.Context, name: IdArgument, yes: YesOption = False, password_file: PasswordOption = None) -> None:
-    """Free the bond of a proposal that cannot pass any more. Anyone may; the stake stays its proposer's.
+    """Free the bond of a proposal that is activated or cannot pass any more. Anyone may; the stake is its proposer's.
 
     Examples:
 
@@ -246,8 +247,25 @@ def release(ctx: typer.Context, name: IdArgument, yes: YesOption = False, passwo
     read = reader(settings_of(ctx))
     ballot = find(read.contracts, read.first, name)
     contracts = signing_contracts(read.settings, password_file, yes)
-    contracts.governor.release_bond(ballot.proposal.id)
+    if contracts.governor.bond_of(ballot.proposal.proposer) != ballot.proposal.id:
+        typer.echo(f"The bond of {ballot.proposal.proposer} does not stand for proposal {short(ballot.proposal.id)}.")
+        return
+    contracts.governor.release_bond(ballot.proposal.proposer)
     typer.echo(f"The bond of proposal {short(ballot.proposal.id)} is free.")
+
+
+@app.command()
+def reward(ctx: typer.Context, version: int, yes: YesOption = False, password_file: PasswordOption = None) -> None:
+    """Claim the reward for an activated version, once. Anyone may; it is its proposer's, who collects it with the rest.
+
+    Examples:
+
+        ponw vocab reward 1
+    """
+    contracts = signing_contracts(settings_of(ctx), password_file, yes)
+    contracts.vocabulary.claim_reward(version)
+    proposer = contracts.vocabulary.version_of(version).proposer
+    typer.echo(f"The reward for version {version} has accrued to {proposer}; `ponw rewards claim` pays it out.")
 
 
 @app.command()
@@ -298,7 +316,7 @@ def _standing(number: int, current: int, target: int) -> str:
 def _row(ballot: Ballot) -> dict[str, object]:
     proposal, tally = ballot.proposal, ballot.tally
     return {
-        "id": f"0x{proposal.id:064x}",
+        "id": spelled(proposal.id),
         "proposer": proposal.proposer,
         "parent": proposal.change.parent,
         "uri": proposal.uri,

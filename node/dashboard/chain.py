@@ -19,7 +19,7 @@ from node.dashboard.schemas import DisputeEntry, Disputes, ProposalEntry, Versio
 from node.dispute.games import Game, read_games
 from node.errors import UnavailableError
 from node.training.ledger import ClaimView, Ledger, RoundView
-from node.vocabulary.ballots import Ballot, ballots
+from node.vocabulary.ballots import Ballot, ballots, spelled
 from node.vocabulary.versions import Versions
 
 DISPUTES_SECONDS, VOCABULARY_SECONDS = 2.0, 5.0
@@ -152,7 +152,7 @@ def _proposal(ballot: Ballot, tokens: list[str]) -> ProposalEntry:
     proposal, tally = ballot.proposal, ballot.tally
     decided = tally.in_favour + tally.against
     return ProposalEntry(
-        id=f"0x{proposal.id:064x}",
+        id=spelled(proposal.id),
         proposer=proposal.proposer,
         parent=proposal.change.parent,
         uri=proposal.uri[:500],

@@ -22,7 +22,7 @@ def known_versions(settings: Settings, connect: Connect) -> Sequence[Version]:
     """Every version, the current one first; version 0 alone where no network is configured.
 
     Raises:
-        OtherVersionError: an event has another root than the chain's. RpcError, WrongChainError, ContractsError.
+        OtherVersionError: the events make no vocabulary. RpcError, WrongChainError, ContractsError.
     """
     if settings.rpc_url == EMBEDDED_RPC or not settings.contracts_file.exists():
         return (BYTES,)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from node.chain.contracts import Contracts
+from node.chain.published import Published
 from node.chain.types import ClaimState
 from node.errors import RevertError
 from node.logs import get_logger
@@ -20,8 +21,9 @@ TURN_SECONDS = 2.0
 class Chores:
     """The round's common chores for one node."""
 
-    def __init__(self, contracts: Contracts, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, contracts: Contracts, first_block: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._contracts, self._clock = contracts, clock
+        self._published = Published(contracts, first_block)
         self._me = contracts.client.address
         self._seen: dict[tuple[object, ...], float] = {}
 
@@ -43,8 +45,18 @@ class Chores:
 
     def open_round(self, view: RoundView) -> None:
         """Open the next round, or leave it to the node whose turn it is."""
-        if self.turn(view, "open"):
-            self.attempt(self._contracts.registry.open_round, "WrongPhase")
+        if not self.turn(view, "open"):
+            return
+        registry = self._contracts.registry
+        try:
+            self.attempt(registry.open_round, "WrongPhase")
+        except RevertError as error:
+            if error.name != "WrongTerms":
+                raise
+            version = int(str(error.arguments["version"]))
+            log.info("opening a round of another version", needs=version)
+            terms = self._published.terms(version)
+            self.attempt(lambda: registry.open_round_with(terms), "WrongPhase", "WrongTerms")
 
     def settle(self, view: RoundView, window_end: int) -> None:
         """Time overdue challenges out and make claims final whose window is over."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from eth_utils.crypto import keccak
+
 from consensus.commitments.claim import Claim, ClaimKind, extend_final_set
 from node.chain import events
 from node.chain.contracts import Contracts
+from node.chain.published import Published
 from node.chain.types import Block, ClaimState, LossReason, Phase, Round
 from node.errors import RpcError
 
@@ -73,6 +76,7 @@ class Ledger:
         self._contracts, self.first = contracts, first_block
         self._opened: dict[int, int] = {}
         self._uris: dict[str, str] = {}
+        self._published = Published(contracts, first_block)
         self._terms: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
     @property
@@ -110,11 +114,17 @@ class Ledger:
         )
 
     def _terms_of(self, info: Round) -> tuple[bytes, bytes]:
-        """A version's terms never change, so they are asked for once."""
+        """A version's terms never change, so they are read once, unless the round has others after all."""
         key = (info.version, info.target)
-        if key not in self._terms:
-            self._terms[key] = self._contracts.vocabulary.terms_of(*key)
-        return self._terms[key]
+        found = self._terms.get(key)
+        if found is None or not _are_terms(found, info):
+            found = self._terms[key] = self._published.of_round(*key)
+        if _are_terms(found, info):
+            return found
+        raise RpcError(
+            f"The endpoint's events do not have the terms of a round from version {key[0]} to {key[1]}.",
+            "The node asks again; another endpoint may be more complete.",
+        )
 
     def _remember(self, found: Iterable[events.Event]) -> None:
         for event in found:
@@ -122,6 +132,11 @@ class Ledger:
                 self._uris[event.node] = event.uri
             elif isinstance(event, events.RoundOpened):
                 self._opened[event.round] = event.block
+
+
+def _are_terms(terms: tuple[bytes, bytes], info: Round) -> bool:
+    """Whether the chain's hash of a round is of these terms; before the first round it has none."""
+    return not info.opened_at or keccak(b"".join((*terms, info.start_root))) == info.terms
 
 
 def _of_round(event: events.Event, number: int) -> bool:

@@ -91,7 +91,7 @@ def assembled(
 
         fitted = fit(shop)
         times = times_for(contracts.registry.parameters().train_time)
-        sessions, chores = Sessions(contracts, first_block), Chores(contracts, clock)
+        sessions, chores = Sessions(contracts, first_block), Chores(contracts, first_block, clock)
 
         def make_cases() -> Cases:
             return Cases(address, make_eras, states, lambda made: Tools.of(made, home, address))

@@ -9,6 +9,7 @@ from economics.constants import VOTE_APPROVAL
 from economics.units import BPS
 from governance.versions import Terms, decode_merges, encode_merges
 from node.chain.contracts import Contracts
+from node.chain.governance import VocabularyGovernor
 from node.chain.types import Change, Proposal, ProposalState, Tally
 from node.chain.units import format_time
 from node.vocabulary.errors import NoProposalError
@@ -55,7 +56,12 @@ class Ballot:
 
 def short(number: int) -> str:
     """The first digits of a proposal's number, enough to name it."""
-    return f"0x{number:064x}"[:14]
+    return spelled(number)[:14]
+
+
+def spelled(number: int) -> str:
+    """A proposal's number in full: 216 bits in hex."""
+    return f"0x{number:054x}"
 
 
 def ballots(contracts: Contracts, first: int) -> Iterator[Ballot]:
@@ -85,11 +91,21 @@ def find(contracts: Contracts, first: int, name: str) -> Ballot:
     """
     newest = contracts.client.block().number
     wanted = name.lower() if name.lower().startswith("0x") else "0x" + name.lower()
-    found = [one for one in contracts.governor.proposals(first, newest) if f"0x{one.id:064x}".startswith(wanted)]
+    found = [one for one in contracts.governor.proposals(first, newest) if spelled(one.id).startswith(wanted)]
     if len(found) != 1 or len(wanted) < len("0x") + 4:
         many = f"{len(found)} proposals begin" if found else "no proposal begins"
         raise NoProposalError(f"There {'are' if found else 'is'} none to choose: {many} with {name[:66]}.")
     return look(contracts, found[0])
+
+
+def put_forward(governor: VocabularyGovernor, change: Change, proposer: str, uri: str) -> int:
+    """Lock the proposer's bond for a change and propose it; its number. Where a run before was cut off between the two,
+    the bond stands already."""
+    number = governor.id_of(change, proposer, uri)
+    if governor.bond_of(proposer) != number:
+        governor.bond(number)
+    governor.propose_change(change, uri)
+    return number
 
 
 def change_of(draft: Draft) -> Change:

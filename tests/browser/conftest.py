@@ -209,11 +209,13 @@ def proposer(rpc_url: str, deployment: Any, bank: Any, index: int) -> Any:
     from node.chain.devnet import dev_accounts
     from node.chain.transport import RetryingProvider
     from node.chain.types import Change
+    from node.vocabulary.ballots import put_forward
 
     contracts = Contracts.at(ChainClient(RetryingProvider(rpc_url, 20), dev_accounts(6)[index]), deployment)
     fund(bank, [contracts.client.address])
     contracts.staking.stake_with_permit(contracts.token, neuro(500))
     merges = b"".join(a.to_bytes(2) + b.to_bytes(2) + (5_000).to_bytes(4) for a, b in PAIRS)
     hashes = (bytes([n]) * 32 for n in range(1, 5))
-    contracts.governor.propose_change(Change(0, *hashes, merges), f"https://example.org/{index}")
+    change, uri = Change(0, *hashes, merges), f"https://example.org/{index}"
+    put_forward(contracts.governor, change, contracts.client.address, uri)
     return contracts

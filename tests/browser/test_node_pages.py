@@ -12,6 +12,7 @@ import pytest
 from economics.units import neuro
 from node.chain.escrow import InferenceEscrow
 from node.chain.types import Support
+from node.vocabulary.ballots import short
 from tests.browser.conftest import PHONE, WIDE, NodeStage, proposer
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -67,7 +68,7 @@ def test_a_vote_moves_on_the_page(
     (*_, change) = voter.governor.proposals(0, voter.client.block().number)
     page = open_page()
     page.goto(place(node_stage, "vocabulary"))
-    mine = page.locator(f'[aria-label="Proposal {f"0x{change.id:064x}"[:14]}"]')
+    mine = page.locator(f'[aria-label="Proposal {short(change.id)}"]')
     mine.and_(page.locator('[data-proposal="active"]')).wait_for()
     approval = mine.get_by_role("progressbar", name="Approval")
     assert approval.get_attribute("aria-valuenow") == "0"

@@ -7,6 +7,7 @@ import pytest
 from eth_abi.abi import encode
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
+from hexbytes import HexBytes
 
 from node.chain import artifacts, events, revert
 from node.chain.errors_catalogue import CATALOGUE
@@ -88,6 +89,22 @@ def test_event_types_equal_the_abi(contract: str, name: str) -> None:
     [entry] = [entry for entry in artifacts.load(contract).entries("event") if entry["name"] == name]
     expected = [events.snake_case(item["name"]) for item in entry["inputs"]]
     assert events.own_fields(events.EVENT_TYPES[(contract, name)]) == expected
+
+
+def test_a_text_that_is_no_utf8_stops_nobody() -> None:
+    entry: Any = {
+        "address": SAMPLES["address"],
+        "topics": [HexBytes(keccak(text="Announced(address,string)")), HexBytes(bytes(12) + b"\x12" * 20)],
+        "data": HexBytes(encode(["bytes"], [b"http://\xff.example"])),
+        "blockNumber": 1,
+        "blockHash": HexBytes(bytes(32)),
+        "transactionHash": HexBytes(bytes(32)),
+        "transactionIndex": 0,
+        "logIndex": 0,
+    }
+    announced = events.decode("WorkRegistry", entry)
+    assert isinstance(announced, events.Announced)
+    assert announced.uri == "http://\ufffd.example"
 
 
 def test_every_registry_event_has_a_type() -> None:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from consensus.commitments import tree
 from economics import constants as c
 from economics.networks import DEVNET
 from economics.units import neuro
 from node.chain.contracts import Contracts
 from node.chain.events import Activated, ChangeAmended, RollbackProposed, VoteCast
+from node.chain.published import Published
 from node.chain.types import Change, ProposalState, Support
-from node.errors import RevertError
+from node.errors import ContractsError, RevertError
+from node.vocabulary.ballots import put_forward
 
 if TYPE_CHECKING:
     from tests.conftest import Network
@@ -39,8 +40,8 @@ def voters(network: Network, staked: Callable[[int, int], Contracts]) -> list[Co
 def test_from_proposal_to_activation_and_back(network: Network, voters: list[Contracts]) -> None:
     alice, bob, carol = voters
     first = carol.client.block().number
-    carol.governor.propose_change(change((65, 66)), URI)
-    old = carol.governor.open_of(carol.client.address)
+    old = put_forward(carol.governor, change((65, 66)), carol.client.address, URI)
+    assert carol.governor.bond_of(carol.client.address) == old
     wanted = change((65, 66), (264, 67))
     carol.governor.amend(old, wanted, URI)
     assert carol.governor.state(old) is ProposalState.CANCELED
@@ -62,20 +63,42 @@ def test_from_proposal_to_activation_and_back(network: Network, voters: list[Con
     vocabulary = alice.vocabulary
     assert vocabulary.state() == (0, 1)
     version = vocabulary.version_of(1)
-    root = tree.root([tree.leaf_hash(wanted.merges[i : i + 4]) for i in (0, 8)])
-    assert version.root == tree.node_hash(vocabulary.version_of(0).root, root)
-    assert (version.size, version.parent, version.proposer) == (266, 0, carol.client.address)
-    assert vocabulary.terms_of(0, 1) == (wanted.grow_hash, network.genesis.data_root)
+    assert (version.terms, version.size, version.parent) == (wanted.terms.hash(), 266, 0)
+    assert version.proposer == carol.client.address
+    bob.vocabulary.claim_reward(1)
     assert carol.emission.accrued_of(carol.client.address) == c.PROPOSAL_REWARD
-    alice.registry.open_round()
-    now = alice.registry.round_of(1)
-    assert (now.version, now.target) == (0, 1)
+    with pytest.raises(RevertError, match="claimed before"):
+        bob.vocabulary.claim_reward(1)
+    _open_transition(network, alice, wanted)
     last = alice.client.block().number
     kinds = {type(event) for event in alice.governor.events(first, last)}
     assert {ChangeAmended, VoteCast} <= kinds
     assert [type(event) for event in vocabulary.events(first, last)] == [Activated]
     _take_back(network, alice, bob)
     assert carol.staking.account_of(carol.client.address).active == STAKE - c.PROPOSAL_STAKE
+
+
+def _open_transition(network: Network, alice: Contracts, wanted: Change) -> None:
+    """The round is opened with the terms that the log has, and with no others."""
+    published = Published(alice, network.deployment.block)
+    first = published.terms(0)
+    assert first.hash() == alice.vocabulary.version_of(0).terms
+    assert published.terms(1) == wanted.terms
+    for refused in (alice.registry.open_round, lambda: alice.registry.open_round_with(first)):
+        with pytest.raises(RevertError, match="needs the terms of version 1"):
+            refused()
+    alice.registry.open_round_with(published.terms(1))
+    now = alice.registry.round_of(1)
+    assert (now.version, now.target) == (0, 1)
+    assert published.of_round(0, 1) == alice.vocabulary.terms() == (wanted.grow_hash, network.genesis.data_root)
+    assert published.of_round(1, 0) == (wanted.shrink_hash, wanted.data_root)
+    assert published.of_round(1, 1) == (wanted.program_hash, wanted.data_root)
+    assert published.of_round(0, 0) == (network.genesis.program_hash, network.genesis.data_root)
+    with pytest.raises(ContractsError, match="no event of it"):
+        published.terms(2)
+    [activated] = alice.vocabulary.events(0, alice.client.block().number, Activated)
+    with pytest.raises(ContractsError, match="are in no event"):
+        Published(alice, activated.block).terms(1)  # the proposal's event is older
 
 
 def _take_back(network: Network, alice: Contracts, bob: Contracts) -> None:
@@ -97,11 +120,16 @@ def test_refusals_are_sentences(network: Network, voters: list[Contracts]) -> No
     with pytest.raises(RevertError, match="seen 1000 times"):
         alice.vocabulary.check(change((65, 66), occurrences=1_000))
     with pytest.raises(RevertError, match="special token"):
-        alice.governor.propose_change(change((256, 66)), URI)
-    with pytest.raises(RevertError, match="about version 3"):
-        alice.governor.propose_change(replace(change((65, 66)), parent=3), URI)
-    alice.governor.propose_change(change((65, 66)), URI)
-    mine = alice.governor.open_of(alice.client.address)
+        alice.governor.motion_of(change((256, 66)), alice.client.address)
+    with pytest.raises(RevertError, match="no version 3"):
+        alice.governor.motion_of(replace(change((65, 66)), parent=3), alice.client.address)
+    with pytest.raises(RevertError, match="has no bond of a proposal"):
+        alice.governor.propose_change(change((65, 66)), URI)
+    mine = put_forward(alice.governor, change((65, 66)), alice.client.address, URI)
+    with pytest.raises(RevertError, match="stands for proposal"):
+        alice.governor.propose_change(change((65, 67)), URI)
+    with pytest.raises(RevertError, match="open proposal already"):
+        put_forward(alice.governor, change((65, 67)), alice.client.address, URI)
     with pytest.raises(RevertError, match="is pending"):
         bob.governor.vote(mine, Support.FOR)
     with pytest.raises(RevertError, match="not an open proposal of this account"):

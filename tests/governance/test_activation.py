@@ -19,9 +19,9 @@ OTHER = ((97, 98), (264, 99))
 def history() -> History:
     """Versions 1 and 2 in a row, and 3 beside 2 after 2 was taken back."""
     made = History()
-    one = made.add(1, 0, next_root(ROOT_0, FIRST), FIRST)
-    made.add(2, 1, next_root(one.root, SECOND), SECOND)
-    made.add(3, 1, next_root(one.root, SECOND), SECOND)
+    made.add(1, 0, FIRST)
+    made.add(2, 1, SECOND)
+    made.add(3, 1, SECOND)
     return made
 
 
@@ -31,8 +31,8 @@ def test_a_version_means_its_whole_ancestry() -> None:
     assert versions[2].vocabulary.merges == (*FIRST, *SECOND) == versions[3].vocabulary.merges
     assert versions[0].vocabulary.tokens == Vocabulary().tokens
     beside = History()
-    beside.add(1, 0, next_root(ROOT_0, FIRST), FIRST)
-    beside.add(2, 0, next_root(ROOT_0, OTHER), OTHER)
+    beside.add(1, 0, FIRST)
+    beside.add(2, 0, OTHER)
     assert beside[2].vocabulary.merges == OTHER
 
 
@@ -52,11 +52,18 @@ def test_no_other_way_leads_between_versions(current: int, target: int) -> None:
         history().era(MICRO, current, target)
 
 
-def test_a_version_with_another_root_or_number_is_refused() -> None:
+def test_a_root_binds_the_whole_ancestry() -> None:
     versions = history()
-    with pytest.raises(VocabularyError, match="its merges make"):
-        versions.add(4, 1, b"\x01" * 32, SECOND)
+    assert versions[0].root == ROOT_0
+    assert versions[1].root == next_root(ROOT_0, FIRST)
+    assert versions[2].root == next_root(versions[1].root, SECOND) == versions[3].root
+
+
+def test_a_version_that_does_not_follow_is_refused() -> None:
+    versions = history()
+    with pytest.raises(VocabularyError, match="9999"):
+        versions.add(4, 0, ((264, 9999),))
     with pytest.raises(VocabularyError, match="does not follow"):
-        versions.add(5, 1, next_root(versions[1].root, SECOND), SECOND)
+        versions.add(5, 1, SECOND)
     with pytest.raises(VocabularyError, match="there is no version 9"):
-        versions.add(4, 9, next_root(ROOT_0, SECOND), SECOND)
+        versions.add(4, 9, SECOND)

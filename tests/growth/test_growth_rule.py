@@ -32,7 +32,6 @@ from governance.growth import (
     obstacles,
     replicas,
 )
-from governance.versions import ROOT_0, next_root
 
 SIX = frozenset(range(6))
 NINE = frozenset(range(9))
@@ -257,7 +256,7 @@ def test_a_growth_waits_for_the_layers_of_the_last_one() -> None:
 
 def test_a_change_of_the_vocabulary_goes_before_a_growth() -> None:
     pairs, history = ((116, 104),), History()
-    history.add(1, 0, next_root(ROOT_0, pairs), pairs)
+    history.add(1, 0, pairs)
     depth = Depth(CONFIG, Steps(100)).activated(GROWTH)
     words = depth.era(history, 0, 1)
     assert isinstance(words.change, Change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from node.chain.events import ClaimFinal, Event
+from node.chain.published import Published
 from node.chain.types import Block, Phase
 from node.errors import RpcError
 from node.training.ledger import Ledger, final_set
@@ -56,4 +57,16 @@ def test_an_endpoint_that_leaves_final_claims_out_is_not_believed(
 
     monkeypatch.setattr(contracts.registry, "events", partial)
     with pytest.raises(RpcError, match="lack final claims of round 1"):
+        ledger.look()
+
+
+def test_terms_that_are_not_the_rounds_own_are_not_believed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.account(1)
+    world.start(1)
+    view = world.until(lambda now: now.number == 1)
+    contracts = world.contracts(0)
+    assert view.terms == contracts.vocabulary.terms()
+    ledger = Ledger(contracts, world.network.deployment.block)
+    monkeypatch.setattr(Published, "of_round", lambda *_: (bytes(32), view.terms[1]))
+    with pytest.raises(RpcError, match="do not have the terms of a round from version 0 to 0"):
         ledger.look()

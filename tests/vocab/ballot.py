@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from economics.constants import PROPOSAL_REWARD, PROPOSAL_STAKE
 from node.chain.types import Proposal, ProposalState, Support
 from node.vocabulary.ballots import Ballot as Standing
-from node.vocabulary.ballots import change_of, find
+from node.vocabulary.ballots import change_of, find, put_forward, spelled
 from node.vocabulary.proposing import Draft
 from tests.vocab.conftest import PATIENT, SmallWorld
 
@@ -29,7 +30,7 @@ class Ballot:
     def standing(self) -> Standing:
         """Where the vote stands, found by its first digits as a user finds it."""
         contracts = self.world.contracts(0)
-        return find(contracts, self.world.network.deployment.block, f"0x{self.number:064x}"[:20])
+        return find(contracts, self.world.network.deployment.block, spelled(self.number)[:20])
 
     @property
     def proposal(self) -> Proposal:
@@ -39,8 +40,7 @@ class Ballot:
         """Put it on chain; the proposer's bond is locked."""
         contracts, change = self.world.contracts(self.proposer), change_of(draft)
         locked = contracts.staking.account_of(contracts.client.address).locked
-        contracts.governor.propose_change(change, "https://example.org")
-        self.number = contracts.governor.id_of(change, contracts.client.address, "https://example.org")
+        self.number = put_forward(contracts.governor, change, contracts.client.address, "https://example.org")
         assert contracts.staking.account_of(contracts.client.address).locked > locked
         assert self.standing.draft == draft
         assert self.standing.state is ProposalState.PENDING
@@ -63,13 +63,23 @@ class Ballot:
         governor.execute(self.proposal)
         assert self.standing.state is ProposalState.EXECUTED
 
+    def fetch(self, version: int) -> None:
+        """The bond and the reward of an activated version, which somebody else fetches for the proposer."""
+        contracts, proposer = self.world.contracts(0), self.world.network.accounts[self.proposer].address
+        before = contracts.staking.account_of(proposer).locked, contracts.emission.accrued_of(proposer)
+        contracts.governor.release_bond(proposer)
+        contracts.vocabulary.claim_reward(version)
+        after = contracts.staking.account_of(proposer).locked, contracts.emission.accrued_of(proposer)
+        assert (before[0] - after[0], after[1] - before[1]) == (PROPOSAL_STAKE, PROPOSAL_REWARD)
+        assert contracts.vocabulary.version_of(version).paid
+
     def fails_with(self, approve: Iterable[int], reject: Iterable[int]) -> str:
         """Vote; how it ended. The bond comes back."""
         self.vote(approve, reject)
         ended = self.standing.state.name.lower()
         contracts = self.world.contracts(0)
-        contracts.governor.release_bond(self.number)
         proposer = self.world.network.accounts[self.proposer].address
+        contracts.governor.release_bond(proposer)
         assert contracts.staking.account_of(proposer).locked == 0
         return ended
 

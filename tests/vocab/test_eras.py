@@ -11,7 +11,6 @@ from consensus.arithmetic import choose_engine
 from consensus.program.known import suite_of
 from consensus.training.resize import Change
 from governance.activation import History
-from governance.versions import ROOT_0, next_root
 from node.chain.types import Round
 from node.data.corpus import ensure_default
 from node.training.work import Workshop
@@ -39,7 +38,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 @pytest.fixture
 def eras(shop: Workshop) -> Eras:
     history = History()
-    history.add(1, 0, next_root(ROOT_0, PAIRS), PAIRS)
+    history.add(1, 0, PAIRS)
     return Eras(shop, Told(history))  # type: ignore[arg-type]
 
 

@@ -101,6 +101,9 @@ def test_from_a_suggestion_to_a_rollback(run: Run, tiny: Network, tmp_path: Path
     tiny.advance(PATIENT.grace + 1)
     assert "Version 1 is the target" in run("activate", name, sign=True).stdout
     assert "the next round goes there" in run("list").stdout
+    assert "has accrued" in run("reward", "1", sign=True).stdout
+    assert "is free" in run("release", name, sign=True).stdout
+    assert "does not stand for" in run("release", name, sign=True).stdout
 
     assert "Emergency vote about version 1" in run("rollback", "1", "--reason", "a test", sign=True).stdout
     tiny.advance(2)

@@ -11,9 +11,9 @@ from consensus.commitments.tensors import global_root
 from consensus.model.config import ModelConfig
 from economics.units import neuro
 from governance.activation import History
-from governance.versions import ROOT_0, next_root
 from node.training.ledger import RoundView
 from node.training.work import Workshop
+from node.vocabulary.ballots import change_of
 from node.vocabulary.proposing import Desk
 from tests.vocab.ballot import Ballot
 from tests.vocab.conftest import SmallWorld
@@ -67,7 +67,7 @@ def test_a_vote_grows_the_model_and_an_emergency_vote_takes_it_back(world: Small
     ballot.pass_with(NODES)
     vocabulary = world.contracts(0).vocabulary
     assert vocabulary.state() == (0, 1)
-    assert vocabulary.version_of(1).root == next_root(ROOT_0, draft.pairs)
+    assert vocabulary.version_of(1).terms == change_of(draft).terms.hash()
 
     grows = run_round(world)
     assert (grows.info.version, grows.info.target) == (0, 1)
@@ -104,6 +104,7 @@ def test_a_node_that_comes_late_or_comes_back_rebuilds_the_version(world: SmallW
     ballot = Ballot.of(world, proposer=1)
     ballot.propose(draft)
     ballot.pass_with(NODES)
+    ballot.fetch(1)
     one = {world.network.accounts[1].address}
     world.until(lambda view: one <= {claim.node for claim in view.trains})
     # Stopped in the middle of the transition, and started again as if it had never run.

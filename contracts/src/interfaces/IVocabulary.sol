@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import { IEmission } from "./IEmission.sol";
 import { IStaking } from "./IStaking.sol";
 
-/// @notice What turns version `parent` into the next one.
-/// @param parent The version that was current when the change was proposed.
+/// @notice What turns version `parent` into the next one, as its proposal's event publishes it.
+/// @param parent The version that was current when the change was bonded.
 /// @param programHash Program hash of rounds in the new version.
 /// @param growHash Program hash of the one round whose outer step grows embedding and head.
 /// @param shrinkHash Program hash of the one round whose outer step takes the growth back.
@@ -20,35 +20,52 @@ struct Change {
     bytes merges;
 }
 
+/// @notice The terms of a version: what whoever opens a round supplies where the version has changed.
+/// @param mergesHash keccak256 of the merges. Of version 0 that of no bytes, and growHash and shrinkHash are 0.
+struct Terms {
+    bytes32 programHash;
+    bytes32 growHash;
+    bytes32 shrinkHash;
+    bytes32 dataRoot;
+    bytes32 mergesHash;
+}
+
+/// @notice A change as votes are about it: its terms in one hash, and what the chain keeps beside.
+/// @param terms keccak256 of the ABI encoding of {Terms}.
+/// @param size Rows of embedding and head in the new version.
+struct Motion {
+    bytes32 terms;
+    uint16 parent;
+    uint16 size;
+    address proposer;
+}
+
 /// @title IVocabulary
 /// @notice Versions of the vocabulary: which one rounds run in, and the way from one to the next.
 /// @dev A version changes between two rounds: the round in between runs the last one's training and the transition's outer
 /// step, so a claim about it can be disputed like any other. The current version and the target differ by one step at most.
+/// A version's terms are kept as one hash. The terms themselves stand in the log, where its proposal put them; the chain
+/// holds two of those words, for the newest round.
 interface IVocabulary {
-    /// @param root root(0) = sha256(""); root(n) = sha256(0x01 || root(parent) || R), R the RFC 9162 root over the merges
-    /// that were added, one leaf a merge: left u16 || right u16.
+    /// @param terms As in {Motion}.
     /// @param parent The version before; of version 0 itself.
     /// @param size Rows of embedding and head.
-    /// @param proposer Who answers for it with its stake; 0 for version 0.
     /// @param activatedAt When it became the target; 0 for version 0.
     /// @param contested Whether an emergency vote was opened about it: once a version.
+    /// @param paid Whether its proposer's reward was claimed.
+    /// @param proposer Who answers for it with its stake; 0 for version 0.
     struct Version {
-        bytes32 root;
-        bytes32 programHash;
-        bytes32 growHash;
-        bytes32 shrinkHash;
-        bytes32 dataRoot;
+        bytes32 terms;
         uint16 parent;
         uint16 size;
         uint48 activatedAt;
         bool contested;
+        bool paid;
         address proposer;
     }
 
-    /// @notice Version `version` is the target; merges as in {Change}.
-    event Activated(
-        uint16 indexed version, uint16 indexed parent, address indexed proposer, bytes32 root, bytes merges
-    );
+    /// @notice Version `version` is the target; `terms` as in {Motion}.
+    event Activated(uint16 indexed version, uint16 indexed parent, address indexed proposer, bytes32 terms);
     /// @notice An emergency vote has taken `version` back; `parent` is the target again.
     event RolledBack(uint16 indexed version, uint16 indexed parent);
     /// @notice Rounds run in `version` from now on.
@@ -60,18 +77,24 @@ interface IVocabulary {
     error OnlyEmergency(address caller);
     /// @notice Thrown when a change is about another version than the current one, or a transition is under way.
     error StaleChange(uint16 parent, uint16 current);
+    /// @notice Thrown when a bond is asked for while a transition is under way: no version to build on has settled.
+    error Unsettled(uint16 current, uint16 target);
     /// @notice Thrown when there are no merges, more than allowed, or a torn one.
     error WrongMerges(uint256 length);
     /// @notice Thrown when merge `index` joins a token that does not exist before it.
     error UnknownToken(uint256 index);
     /// @notice Thrown when merge `index` was not seen often enough.
     error TooRare(uint256 index, uint32 occurrences);
+    /// @notice Thrown when a round needs the terms of `version` and is opened without them, or with others.
+    error WrongTerms(uint16 version);
     /// @notice Thrown when a version cannot be taken back: it is not the target, or the first, or the way back from its
     /// successor has not ended yet.
     error NotRevocable(uint16 version);
     /// @notice Thrown when an emergency vote was opened about the version before.
     error AlreadyContested(uint16 version);
-    /// @notice Thrown when there is no such version.
+    /// @notice Thrown when a version's reward was claimed before.
+    error AlreadyPaid(uint16 version);
+    /// @notice Thrown when there is no such version, or no proposer of it.
     error NoSuchVersion(uint16 version);
     /// @notice Thrown when no single step leads from one version to the other.
     error NotAdjacent(uint16 current, uint16 target);
@@ -90,21 +113,29 @@ interface IVocabulary {
     function state() external view returns (uint16 current, uint16 target);
     /// @notice Versions there are, version 0 included.
     function count() external view returns (uint16);
-    /// @notice Program hash and data root of a round from `current` to `target` (equal: of an ordinary round).
-    function termsOf(uint16 current, uint16 target) external view returns (bytes32 programHash, bytes32 dataRoot);
-    /// @notice Reverts unless `change` could be activated now. For governors and for whoever wants to look first.
-    function check(Change calldata change) external view returns (bytes32 root, uint16 size);
+    /// @notice The current version and its size; reverts while a transition is under way.
+    function base() external view returns (uint16 version, uint16 size);
+    /// @notice Program hash and data root of the newest round.
+    function terms() external view returns (bytes32 programHash, bytes32 dataRoot);
+    /// @notice Reverts unless `change` could be activated now. For whoever wants to look first.
+    function check(Change calldata change) external view returns (uint16 size);
 
     /// @notice Locks, frees a proposer's bond. Governor only.
     function lockBond(address proposer) external;
     function freeBond(address proposer) external;
-    /// @notice Makes the change's version the target, and pays the proposer's reward. Governor only.
-    function activate(Change calldata change, address proposer) external returns (uint16 version);
+    /// @notice Makes the motion's version the target. Governor only, which has checked the motion's size.
+    function activate(Motion calldata motion) external returns (uint16 version);
+    /// @notice Pays the reward for `version` to its proposer, once. Anyone may call.
+    function claimReward(uint16 version) external;
     /// @notice Marks that an emergency vote was opened. Emergency governor only.
     function contest(uint16 version) external;
     /// @notice Makes the version before the target again and slashes the proposer. Emergency governor only.
     function rollback(uint16 version) external;
     /// @notice What the next round runs. Registry only.
     /// @param stepped Whether the round before ended with an outer step: only then has a transition taken place.
-    function enter(bool stepped) external returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot);
+    /// @param supplied Looked at where the round does not run what the one before ran: of the version that the round grows
+    /// into, else of the one that it runs in.
+    function enter(bool stepped, Terms calldata supplied)
+        external
+        returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot);
 }

@@ -7,7 +7,7 @@ import { IEmission } from "./IEmission.sol";
 import { IRegistryErrors } from "./IRegistryErrors.sol";
 import { IQuorums } from "./IQuorums.sol";
 import { IStaking } from "./IStaking.sol";
-import { IVocabulary } from "./IVocabulary.sol";
+import { IVocabulary, Terms } from "./IVocabulary.sol";
 
 /// @title IWorkRegistry
 /// @notice Rounds of training, the claims made in them, and the challenges against those claims.
@@ -185,7 +185,11 @@ interface IWorkRegistry is IRegistryErrors {
     error WrongPhase(Phase phase);
 
     /// @notice Opens the next round from the current global root; closes a round that ended without a final claim.
+    /// @dev Where the round runs another version than the one before, or goes to another, {openRoundWith} opens it.
     function openRound() external returns (uint64 round);
+    /// @notice {openRound} with the terms of a version: of the one that the round grows into, else of the one that it runs
+    /// in. The vocabulary's WrongTerms says of which; they stand in the event of the version's proposal.
+    function openRoundWith(Terms calldata supplied) external returns (uint64 round);
     /// @notice Posts the caller's claim. 2B of its stake must be free, or still locked from its last final claim.
     /// @dev The bond stays locked after a final claim, so a node at work pays for the lock once; {releaseBond} frees it.
     function post(Claim calldata claim) external returns (bytes32 claimHash);

@@ -2,11 +2,10 @@
 pragma solidity 0.8.37;
 
 import { IVocabulary } from "../interfaces/IVocabulary.sol";
-import { Rfc9162 } from "./Rfc9162.sol";
 import { Rules } from "./Rules.sol";
 
 /// @title Merges
-/// @notice Checks the merges of a change and computes what they make of a vocabulary's root.
+/// @notice Checks the merges of a change.
 /// @dev A merge is 8 bytes: left u16, right u16, occurrences u32, big-endian. Merge k of a change to a vocabulary of `size`
 /// tokens gets id size + k, so it may join any token before that but a special one.
 library Merges {
@@ -19,25 +18,20 @@ library Merges {
             revert IVocabulary.WrongMerges(merges.length);
         }
         if (size + count > type(uint16).max) revert IVocabulary.WrongMerges(merges.length);
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 merge = _at(merges, i);
-            if (!_isToken(merge >> 48, size + i) || !_isToken((merge >> 32) & 0xffff, size + i)) {
-                revert IVocabulary.UnknownToken(i);
+        // Sums stay below 2^16.
+        unchecked {
+            for (uint256 i = 0; i < count; ++i) {
+                uint256 merge = _at(merges, i);
+                if (!_isToken(merge >> 48, size + i) || !_isToken((merge >> 32) & 0xffff, size + i)) {
+                    revert IVocabulary.UnknownToken(i);
+                }
+                // The occurrences are the lower 32 bits.
+                // forge-lint: disable-next-line(unsafe-typecast)
+                if (uint32(merge) <= Rules.FREQUENCY) revert IVocabulary.TooRare(i, uint32(merge));
             }
-            if (uint32(merge) <= Rules.FREQUENCY) revert IVocabulary.TooRare(i, uint32(merge));
         }
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint16(size + count);
-    }
-
-    /// @notice sha256(0x01 || parent || R), R the RFC 9162 root over one leaf a merge: left u16 || right u16.
-    function rootAfter(bytes32 parent, bytes calldata merges) internal view returns (bytes32) {
-        uint256 count = merges.length / BYTES;
-        bytes32[] memory level = new bytes32[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            level[i] = Rfc9162.pairLeaf(_at(merges, i) >> 32);
-        }
-        return Rfc9162.nodeHash(parent, Rfc9162.reduce(level));
     }
 
     function _at(bytes calldata merges, uint256 i) private pure returns (uint256 merge) {

@@ -20,42 +20,6 @@ library Rfc9162 {
         return sha256(abi.encodePacked(bytes1(0x00), data));
     }
 
-    /// @notice Hash of a leaf of 4 bytes, given as a number.
-    function pairLeaf(uint256 pair) internal view returns (bytes32 digest) {
-        assembly ("memory-safe") {
-            mstore(0x00, shl(216, and(pair, 0xffffffff)))
-            // The precompile fails only for want of gas.
-            if iszero(staticcall(gas(), 2, 0x00, 5, 0x00, 32)) { revert(0, 0) }
-            digest := mload(0x00)
-        }
-    }
-
-    /// @notice Hash of a node.
-    function nodeHash(bytes32 left, bytes32 right) internal view returns (bytes32 digest) {
-        assembly ("memory-safe") {
-            let buffer := mload(0x40)
-            mstore8(buffer, 0x01)
-            mstore(add(buffer, 1), left)
-            mstore(add(buffer, 33), right)
-            if iszero(staticcall(gas(), 2, buffer, 65, 0x00, 32)) { revert(0, 0) }
-            digest := mload(0x00)
-        }
-    }
-
-    /// @notice Root over the hashes of one or more leaves, which it overwrites.
-    function reduce(bytes32[] memory level) internal view returns (bytes32) {
-        uint256 size = level.length;
-        while (size > 1) {
-            for (uint256 i = 0; i + 1 < size; i += 2) {
-                level[i / 2] = nodeHash(level[i], level[i + 1]);
-            }
-            // An odd last node moves up as it is.
-            if (size % 2 != 0) level[size / 2] = level[size - 1];
-            size = (size + 1) / 2;
-        }
-        return level[0];
-    }
-
     /// @notice Whether `proof` shows `leaf` at `index` of the tree of `size` leaves under `root`.
     /// @dev RFC 9162 section 2.1.3.2. Index and size come from the caller's own commitment, never from the proof. One
     /// 65-byte buffer above the free memory pointer is reused by every level.

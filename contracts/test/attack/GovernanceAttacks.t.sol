@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import { IGovernor } from "@openzeppelin/contracts/governance/IGovernor.sol";
 import { vm } from "../../script/Vm.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
-import { Change, IVocabulary } from "../../src/interfaces/IVocabulary.sol";
+import { Change, IVocabulary, Motion } from "../../src/interfaces/IVocabulary.sol";
 import { IVocabularyGovernor } from "../../src/interfaces/IVocabularyGovernor.sol";
 import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
 
@@ -61,15 +61,19 @@ contract GovernanceAttacksTest is GovernanceFixture {
         _rich(150 * NEURO);
         uint256 id = _propose(mallory, _change());
         Change memory other = _change(0, _merges(3));
+        uint256 named = _idOf(other, mallory);
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.ProposalOpen.selector, id));
-        _propose(mallory, other);
+        vm.prank(mallory);
+        governor.bond(named);
         vm.expectRevert(abi.encodeWithSelector(IStaking.InsufficientStake.selector, 50 * NEURO, 100 * NEURO));
         vm.prank(mallory);
         staking.thaw(100 * NEURO);
         // Moving on to another account needs stake of that account's own.
         address second = vm.addr(0xBAD2);
+        named = _idOf(other, second);
         vm.expectRevert(abi.encodeWithSelector(IStaking.BelowMinimum.selector, 0, MINIMUM));
-        _propose(second, other);
+        vm.prank(second);
+        governor.bond(named);
     }
 
     /// @dev Of two passed changes of one version, the second dies with the first's activation, and stays dead when that is
@@ -79,17 +83,18 @@ contract GovernanceAttacksTest is GovernanceFixture {
         Change memory second = _change(0, _merges(3));
         uint256 stale = _propose(bob, second);
         _queuedBoth(first, second, stale);
-        governor.executeChange(first, carol, URI);
+        _execute(first, carol);
+        Motion memory motion = _motion(second, bob);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.StaleChange.selector, 0, 0));
-        governor.executeChange(second, bob, URI);
+        governor.executeChange(motion, _uriHash());
         _round("grown");
-        registry.openRound();
+        _open();
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.StaleChange.selector, 0, 1));
-        governor.executeChange(second, bob, URI);
-        governor.releaseBond(stale);
+        governor.executeChange(motion, _uriHash());
+        governor.releaseBond(bob);
         _takenBack(1, alice);
         _round("shrunk");
-        registry.openRound();
+        _open();
         _assertPlace(0, 0);
         vm.expectRevert(
             abi.encodeWithSelector(
@@ -99,7 +104,7 @@ contract GovernanceAttacksTest is GovernanceFixture {
                 bytes32(uint256(1) << uint8(IGovernor.ProposalState.Queued))
             )
         );
-        governor.executeChange(second, bob, URI);
+        governor.executeChange(motion, _uriHash());
     }
 
     function _queuedBoth(Change memory first, Change memory second, uint256 stale) private {
@@ -108,8 +113,8 @@ contract GovernanceAttacksTest is GovernanceFixture {
         _vote(alice, id, FOR);
         _vote(alice, stale, FOR);
         _skip(VOTE);
-        governor.queueChange(first, carol, URI);
-        governor.queueChange(second, bob, URI);
+        _queue(first, carol);
+        _queue(second, bob);
         _skip(GRACE);
     }
 
@@ -155,8 +160,9 @@ contract GovernanceAttacksTest is GovernanceFixture {
         Change memory change = _change();
         _activated(carol, change);
         _takenBack(1, alice);
+        Motion memory motion = _motion(change, carol);
         vm.expectRevert();
-        governor.executeChange(change, carol, URI);
+        governor.executeChange(motion, _uriHash());
         vm.expectRevert();
         emergency.executeRollback(1);
         _assertPlace(0, 0);
@@ -206,9 +212,9 @@ contract GovernanceAttacksTest is GovernanceFixture {
         staking.thaw(STAKE);
         uint256 left = time + THAW;
         _skip(VOTE + VOTE_EXTENSION);
-        governor.queueChange(change, carol, URI);
+        _queue(change, carol);
         _skip(GRACE);
-        governor.executeChange(change, carol, URI);
+        _execute(change, carol);
         vm.prank(bob);
         uint256 back = emergency.proposeRollback(1, "");
         _skip(1);
@@ -236,9 +242,7 @@ contract GovernanceAttacksTest is GovernanceFixture {
         // Delegated before the snapshot, they are the delegate's and no more the owner's.
         vm.prank(carol);
         staking.delegate(bob);
-        Change memory other = _change(0, _merges(3));
-        vm.prank(alice);
-        uint256 next = governor.proposeChange(other, URI);
+        uint256 next = _propose(alice, _change(0, _merges(3)));
         _skip(DISCUSSION + 1);
         vm.prank(bob);
         vm.assertEq(governor.castVote(next, FOR), 3 * STAKE);
@@ -247,13 +251,13 @@ contract GovernanceAttacksTest is GovernanceFixture {
     }
 
     function test_attack_deployer_is_powerless_over_votes() public {
-        Change memory change = _change();
+        Motion memory motion = _motion(_change(), address(this));
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.OnlyGovernor.selector, address(this)));
-        vocabulary.activate(change, address(this));
+        vocabulary.activate(motion);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.OnlyEmergency.selector, address(this)));
         vocabulary.rollback(1);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.OnlyRegistry.selector, address(this)));
-        vocabulary.enter(true);
+        vocabulary.enter(true, _firstTerms());
         vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorOnlyExecutor.selector, address(this)));
         governor.setLateQuorumVoteExtension(0);
         vm.expectRevert();

@@ -10,6 +10,7 @@ import { IEmission } from "../../src/interfaces/IEmission.sol";
 import { Dispute, IJudge } from "../../src/interfaces/IJudge.sol";
 import { IScalar } from "../../src/interfaces/IScalar.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
+import { Terms } from "../../src/interfaces/IVocabulary.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
@@ -85,7 +86,7 @@ contract Books {
         return address(this);
     }
 
-    function enter(bool) external pure returns (uint16, uint16, bytes32, bytes32) {
+    function enter(bool, Terms calldata) external pure returns (uint16, uint16, bytes32, bytes32) {
         return (0, 0, bytes32(uint256(1)), bytes32(uint256(2)));
     }
 

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import { IVotes } from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 import { vm } from "../../script/Vm.sol";
-import { Change, IVocabulary } from "../../src/interfaces/IVocabulary.sol";
+import { Change } from "../../src/interfaces/IVocabulary.sol";
 import { BareGovernor, BareVersions } from "../utils/BareGovernor.sol";
 import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
 
@@ -32,7 +32,7 @@ contract GovernanceBareGasTest is GovernanceFixture {
         targets[0] = address(new BareVersions());
         calls[0] = abi.encodeCall(
             BareVersions.store,
-            (IVocabulary.Version({
+            (BareVersions.Version({
                     root: sha256(change.merges),
                     programHash: change.programHash,
                     growHash: change.growHash,

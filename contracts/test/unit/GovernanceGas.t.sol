@@ -6,7 +6,7 @@ import { Change } from "../../src/interfaces/IVocabulary.sol";
 import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
 
 /// @notice What a change of the vocabulary costs, whole transactions, written to contracts/snapshots/governance.json. One
-/// merge, and as many as a change may hold: merges are data, checked and hashed on chain.
+/// merge, and as many as a change may hold: merges are data, checked and hashed once, when they are proposed.
 contract GovernanceGasTest is GovernanceFixture {
     function test_gas_one_merge() public {
         _course(1, "_1");
@@ -18,7 +18,9 @@ contract GovernanceGasTest is GovernanceFixture {
 
     function _course(uint256 merges, string memory suffix) private {
         Change memory change = _change(0, _merges(merges));
-        uint256 id = _propose(carol, change);
+        _bond(carol, change);
+        _record("bond", suffix);
+        uint256 id = _submit(carol, change);
         _record("propose", suffix);
         _skip(DISCUSSION + 1);
         _vote(alice, id, FOR);
@@ -26,12 +28,16 @@ contract GovernanceGasTest is GovernanceFixture {
         _vote(bob, id, FOR);
         _record("vote", suffix);
         _skip(VOTE);
-        governor.queueChange(change, carol, URI);
+        _queue(change, carol);
         _record("queue", suffix);
         _skip(GRACE);
-        governor.executeChange(change, carol, URI);
+        _execute(change, carol);
         _record("execute", suffix);
-        registry.openRound();
+        vocabulary.claimReward(1);
+        _record("claim_reward", suffix);
+        governor.releaseBond(carol);
+        _record("withdraw_bond", suffix);
+        registry.openRoundWith(_termsOf(change));
         _record("open_transition", suffix);
         vm.prank(bob);
         uint256 back = emergency.proposeRollback(1, "");
@@ -42,6 +48,11 @@ contract GovernanceGasTest is GovernanceFixture {
         _skip(EMERGENCY);
         emergency.executeRollback(1);
         _record("execute_rollback", suffix);
+        _afterWindow();
+        registry.openRoundWith(_firstTerms()); // nobody trained: the transition did not take place
+        _record("open_after_rollback", suffix);
+        _bond(carol, _change(0, _merges(merges + 1)));
+        _record("bond_again", suffix);
     }
 
     function _record(string memory verb, string memory suffix) private {

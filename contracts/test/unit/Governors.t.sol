@@ -6,13 +6,12 @@ import { vm } from "../../script/Vm.sol";
 import { EmergencyGovernor } from "../../src/EmergencyGovernor.sol";
 import { StakeGovernor } from "../../src/StakeGovernor.sol";
 import { VocabularyGovernor } from "../../src/VocabularyGovernor.sol";
-import { IEmergencyGovernor } from "../../src/interfaces/IEmergencyGovernor.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
-import { Change, IVocabulary } from "../../src/interfaces/IVocabulary.sol";
+import { Change, IVocabulary, Motion } from "../../src/interfaces/IVocabulary.sol";
 import { IVocabularyGovernor } from "../../src/interfaces/IVocabularyGovernor.sol";
 import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
 
-/// @notice Every verb of both governors, and every revert.
+/// @notice Every verb of the vocabulary's governor, and every revert; how both governors are set up.
 contract GovernorsTest is GovernanceFixture {
     function _assertState(uint256 id, IGovernor.ProposalState expected) internal view {
         vm.assertEq(uint256(governor.state(id)), uint256(expected), "proposal state");
@@ -30,65 +29,138 @@ contract GovernorsTest is GovernanceFixture {
 
     // --- proposals ---
 
-    function test_propose_locks_the_bond_and_says_all() public {
+    function test_bond_then_propose() public {
         Change memory change = _change();
-        uint256 id = governor.idOf(change, carol, URI);
+        uint256 id = _idOf(change, carol);
         vm.expectEmit(address(governor));
-        emit IVocabularyGovernor.ChangeProposed(id, carol, change, URI);
-        vm.assertEq(_propose(carol, change), id);
+        emit IVocabularyGovernor.Bonded(id, carol);
+        vm.prank(carol);
+        governor.bond(id);
         vm.assertEq(_lockedOf(carol), 100 * NEURO);
-        vm.assertEq(governor.openOf(carol), id);
+        vm.assertEq(governor.bondOf(carol), id);
+        vm.expectEmit(address(governor));
+        emit IVocabularyGovernor.ChangeProposed(
+            change.programHash, change.growHash, change.shrinkHash, change.dataRoot, change.merges
+        );
+        vm.assertEq(_submit(carol, change), id);
+        vm.assertEq(_lockedOf(carol), 100 * NEURO);
         vm.assertEq(governor.proposalProposer(id), carol);
         vm.assertEq(governor.proposalSnapshot(id), time + DISCUSSION);
         vm.assertEq(governor.proposalDeadline(id), time + DISCUSSION + VOTE);
         _assertState(id, IGovernor.ProposalState.Pending);
     }
 
-    function test_the_id_is_that_of_a_governors_lists() public view {
-        Change memory change = _change();
-        address[] memory targets = new address[](1);
-        bytes[] memory calls = new bytes[](1);
-        (targets[0], calls[0]) = (address(vocabulary), abi.encodeCall(IVocabulary.activate, (change, carol)));
-        string memory text = string.concat(URI, "#proposer=", _lower(carol));
-        uint256 id = governor.hashProposal(targets, new uint256[](1), calls, keccak256(bytes(text)));
-        vm.assertEq(governor.idOf(change, carol, URI), id);
+    function test_the_motion_of_a_change() public {
+        Change memory change = _change(0, _merges(5));
+        Motion memory motion = governor.motionOf(change, carol);
+        vm.assertEq(keccak256(abi.encode(motion)), keccak256(abi.encode(_motion(change, carol))));
+        vm.assertEq(motion.size, 269);
+        change = _change(0, new bytes(7));
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.WrongMerges.selector, 7));
+        governor.motionOf(change, carol);
     }
 
-    function _lower(address account) private pure returns (string memory) {
-        bytes memory text = new bytes(42);
-        (text[0], text[1]) = ("0", "x");
-        for (uint256 i = 0; i < 40; ++i) {
-            text[i + 2] = bytes16("0123456789abcdef")[(uint160(account) >> (156 - 4 * i)) & 15];
-        }
-        return string(text);
+    /// @dev The Governor's own verbs take the lists that its event has.
+    function _lists(Change memory change)
+        private
+        view
+        returns (address[] memory targets, uint256[] memory values, bytes[] memory calls)
+    {
+        (targets, values, calls) = (new address[](1), new uint256[](1), new bytes[](1));
+        targets[0] = address(vocabulary);
+        calls[0] = abi.encodeCall(IVocabulary.activate, (_motion(change, carol)));
+    }
+
+    function test_the_id_is_a_flat_hash_of_the_one_action() public {
+        Change memory change = _change();
+        (address[] memory targets, uint256[] memory values, bytes[] memory calls) = _lists(change);
+        uint256 id = governor.getProposalId(targets, values, calls, _uriHash());
+        bytes memory action = abi.encode(address(vocabulary), 0, keccak256(calls[0]), _uriHash());
+        vm.assertEq(id, uint256(keccak256(action)) >> 40);
+        vm.assertEq(_idOf(change, carol), id);
+        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorInvalidProposalLength.selector, 2, 1, 1));
+        governor.getProposalId(new address[](2), values, calls, _uriHash());
+        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorInvalidProposalLength.selector, 1, 0, 1));
+        governor.queue(targets, values, new bytes[](0), _uriHash());
+    }
+
+    function test_the_standard_verbs_carry_a_change_through() public {
+        Change memory change = _change();
+        _passed(carol, change);
+        (address[] memory targets, uint256[] memory values, bytes[] memory calls) = _lists(change);
+        governor.queue(targets, values, calls, _uriHash());
+        _skip(GRACE);
+        governor.execute(targets, values, calls, _uriHash());
+        _assertPlace(0, 1);
     }
 
     function test_revert_second_open_proposal() public {
         uint256 id = _propose(carol, _change());
-        Change memory other = _change(0, _merges(3));
+        uint256 other = _idOf(_change(0, _merges(3)), carol);
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.ProposalOpen.selector, id));
-        _propose(carol, other);
+        vm.prank(carol);
+        governor.bond(other);
+        Change memory second = _change(0, _merges(3));
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NotBonded.selector, other, id));
+        _submit(carol, second);
     }
 
     function test_revert_proposals_that_could_not_be_activated() public {
-        Change memory change = _change(0, "");
+        Change memory change = _change();
+        _bond(carol, change);
+        change.merges = "";
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.WrongMerges.selector, 0));
-        _propose(carol, change);
-        change = _change(1, _merges(1));
+        _submit(carol, change);
+        change.merges = _merge(300, 1, 2000);
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.UnknownToken.selector, 0));
+        _submit(carol, change);
+        change.parent = 1;
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.StaleChange.selector, 1, 0));
-        _propose(carol, change);
+        _submit(carol, change);
         change = _change();
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.UriTooLong.selector, 257));
         vm.prank(carol);
         governor.proposeChange(change, string(new bytes(257)));
     }
 
-    function test_revert_without_a_free_bond() public {
-        vm.prank(carol);
-        staking.thaw(STAKE);
+    function test_revert_bonds() public {
         Change memory change = _change();
+        uint256 id = _idOf(change, carol);
+        bytes4 notNew = IVocabularyGovernor.NotNew.selector;
+        vm.startPrank(carol);
+        vm.expectRevert(abi.encodeWithSelector(notNew, 0));
+        governor.bond(0);
+        vm.expectRevert(abi.encodeWithSelector(notNew, uint256(1) << 216));
+        governor.bond(uint256(1) << 216);
+        staking.thaw(STAKE);
         vm.expectRevert(abi.encodeWithSelector(IStaking.BelowMinimum.selector, 0, MINIMUM));
-        _propose(carol, change);
+        governor.bond(id);
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NothingBonded.selector, carol));
+        governor.proposeChange(change, URI);
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NothingBonded.selector, carol));
+        governor.releaseBond(carol);
+        vm.stopPrank();
+        _activate(_change(0, _merges(1)), bob);
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.Unsettled.selector, 0, 1));
+        vm.prank(alice);
+        governor.bond(id);
+    }
+
+    /// @dev A bond whose proposal was never made moves on, or goes back to its owner, as that wishes.
+    function test_a_bond_before_its_proposal() public {
+        uint256 unmade = _bond(carol, _change());
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.StillOpen.selector, unmade));
+        governor.releaseBond(carol);
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NotOpenProposal.selector, unmade));
+        vm.prank(carol);
+        governor.withdraw(unmade);
+        _propose(carol, _change(0, _merges(3)));
+        vm.assertEq(_lockedOf(carol), 100 * NEURO);
+        _bond(bob, _change());
+        vm.prank(bob);
+        governor.releaseBond(bob);
+        vm.assertEq(_lockedOf(bob), 0);
+        vm.assertEq(governor.bondOf(bob), 0);
     }
 
     function test_revert_anything_else() public {
@@ -112,13 +184,14 @@ contract GovernorsTest is GovernanceFixture {
         Change memory better = _change(0, _merges(3));
         vm.prank(carol);
         uint256 next = governor.amend(id, better, URI);
-        vm.assertEq(governor.openOf(carol), next);
+        vm.assertEq(governor.bondOf(carol), next);
         vm.assertEq(_lockedOf(carol), 100 * NEURO);
         vm.assertEq(governor.proposalSnapshot(next), time + DISCUSSION);
         _assertState(id, IGovernor.ProposalState.Canceled);
         _assertState(next, IGovernor.ProposalState.Pending);
-        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NotOpenProposal.selector, id));
-        governor.releaseBond(id);
+        vm.assertEq(next, _idOf(better, carol));
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.StillOpen.selector, next));
+        governor.releaseBond(carol);
     }
 
     function test_revert_amend() public {
@@ -146,7 +219,7 @@ contract GovernorsTest is GovernanceFixture {
         vm.prank(carol);
         governor.withdraw(id);
         vm.assertEq(_lockedOf(carol), 0);
-        vm.assertEq(governor.openOf(carol), 0);
+        vm.assertEq(governor.bondOf(carol), 0);
         _assertState(id, IGovernor.ProposalState.Canceled);
         _skip(DISCUSSION + 1);
         vm.expectRevert(_unexpected(id, IGovernor.ProposalState.Canceled, IGovernor.ProposalState.Active));
@@ -165,13 +238,11 @@ contract GovernorsTest is GovernanceFixture {
     function test_standard_cancel_then_release() public {
         Change memory change = _change();
         uint256 id = _propose(carol, change);
-        address[] memory targets = new address[](1);
-        bytes[] memory calls = new bytes[](1);
-        (targets[0], calls[0]) = (address(vocabulary), abi.encodeCall(IVocabulary.activate, (change, carol)));
-        bytes32 text = keccak256(bytes(string.concat(URI, "#proposer=", _lower(carol))));
+        (address[] memory targets, uint256[] memory values, bytes[] memory calls) = _lists(change);
         vm.prank(carol);
-        governor.cancel(targets, new uint256[](1), calls, text);
-        governor.releaseBond(id);
+        governor.cancel(targets, values, calls, _uriHash());
+        _assertState(id, IGovernor.ProposalState.Canceled);
+        governor.releaseBond(carol);
         vm.assertEq(_lockedOf(carol), 0);
     }
 
@@ -235,55 +306,63 @@ contract GovernorsTest is GovernanceFixture {
     function test_from_proposal_to_activation() public {
         Change memory change = _change();
         uint256 id = _passed(carol, change);
-        governor.queueChange(change, carol, URI);
+        _queue(change, carol);
         _assertState(id, IGovernor.ProposalState.Queued);
         vm.assertEq(governor.proposalEta(id), time + GRACE);
         _skip(GRACE - 1);
+        Motion memory motion = _motion(change, carol);
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.InGrace.selector, time + 1));
-        governor.executeChange(change, carol, URI);
+        governor.executeChange(motion, _uriHash());
         _skip(1);
-        vm.assertEq(governor.executeChange(change, carol, URI), id);
+        vm.assertEq(governor.executeChange(motion, _uriHash()), id);
         _assertState(id, IGovernor.ProposalState.Executed);
         _assertPlace(0, 1);
         vm.assertEq(vocabulary.versionOf(1).proposer, carol);
+        // Bond and reward wait until they are fetched.
+        vm.assertEq(_lockedOf(carol), 100 * NEURO);
+        vm.expectEmit(address(governor));
+        emit IVocabularyGovernor.BondFreed(id, carol);
+        governor.releaseBond(carol);
         vm.assertEq(_lockedOf(carol), 0);
-        vm.assertEq(governor.openOf(carol), 0);
+        vm.assertEq(governor.bondOf(carol), 0);
+        _assertState(id, IGovernor.ProposalState.Executed);
+        vocabulary.claimReward(1);
         vm.assertEq(emission.accruedOf(carol), 5 * NEURO);
-        vm.prank(carol);
-        emission.collect();
     }
 
     function test_revert_queue_and_execute_too_early() public {
         Change memory change = _change();
         uint256 id = _propose(carol, change);
+        Motion memory motion = _motion(change, carol);
         bytes memory early = _unexpected(id, IGovernor.ProposalState.Pending, IGovernor.ProposalState.Succeeded);
         vm.expectRevert(early);
-        governor.queueChange(change, carol, URI);
+        governor.queueChange(motion, _uriHash());
         early = _unexpected(id, IGovernor.ProposalState.Pending, IGovernor.ProposalState.Queued);
         vm.expectRevert(early);
-        governor.executeChange(change, carol, URI);
+        governor.executeChange(motion, _uriHash());
     }
 
     function test_revert_execute_twice() public {
         Change memory change = _change();
         uint256 id = _queued(carol, change);
-        governor.executeChange(change, carol, URI);
+        _execute(change, carol);
+        Motion memory motion = _motion(change, carol);
         vm.expectRevert(_unexpected(id, IGovernor.ProposalState.Executed, IGovernor.ProposalState.Queued));
-        governor.executeChange(change, carol, URI);
+        governor.executeChange(motion, _uriHash());
     }
 
     function test_execution_waits_for_a_transition() public {
         Change memory first = _change(0, _merges(2));
         uint256 id = _queued(carol, first);
-        vm.prank(address(governor));
-        vocabulary.activate(_change(0, _merges(1)), bob);
+        _activate(_change(0, _merges(1)), bob);
+        Motion memory motion = _motion(first, carol);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.StaleChange.selector, 0, 0));
-        governor.executeChange(first, carol, URI);
+        governor.executeChange(motion, _uriHash());
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.StillOpen.selector, id));
-        governor.releaseBond(id);
+        governor.releaseBond(carol);
         vm.prank(address(emergency));
         vocabulary.rollback(1);
-        governor.executeChange(first, carol, URI);
+        _execute(first, carol);
         _assertPlace(0, 2);
     }
 
@@ -293,113 +372,53 @@ contract GovernorsTest is GovernanceFixture {
         uint256 id = _propose(carol, _change());
         _skip(DISCUSSION);
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.StillOpen.selector, id));
-        governor.releaseBond(id);
+        governor.releaseBond(carol);
         _skip(VOTE + 1);
         _assertState(id, IGovernor.ProposalState.Defeated);
-        governor.releaseBond(id);
+        governor.releaseBond(carol);
+        _assertState(id, IGovernor.ProposalState.Defeated);
         vm.assertEq(_lockedOf(carol), 0);
-        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NotOpenProposal.selector, id));
-        governor.releaseBond(id);
-        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NotOpenProposal.selector, 7));
-        governor.releaseBond(7);
-        // Another URI, another try.
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NothingBonded.selector, carol));
+        governor.releaseBond(carol);
+        // Another URI, another try; under the same one there is none.
+        Change memory change = _change(0, _merges(2));
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NotNew.selector, id));
         vm.prank(carol);
-        governor.proposeChange(_change(0, _merges(2)), "https://example.org/again.json");
+        governor.bond(id);
+        string memory again = "https://example.org/again.json";
+        uint256 next = governor.idOf(_motion(change, carol), keccak256(bytes(again)));
+        vm.startPrank(carol);
+        governor.bond(next);
+        vm.assertEq(governor.proposeChange(change, again), next);
+        vm.stopPrank();
+    }
+
+    /// @dev What is over makes way for the next proposal, without a withdrawal in between.
+    function test_a_bond_moves_on_from_a_proposal_that_is_over() public {
+        uint256 id = _propose(carol, _change());
+        _skip(DISCUSSION + VOTE + 1);
+        uint256 next = _propose(carol, _change(0, _merges(3)));
+        vm.assertEq(_lockedOf(carol), 100 * NEURO);
+        vm.assertEq(governor.bondOf(carol), next);
+        _assertState(id, IGovernor.ProposalState.Defeated);
+        _assertState(next, IGovernor.ProposalState.Pending);
     }
 
     function test_release_of_a_stale_proposal_ends_it() public {
         Change memory stale = _change(0, _merges(3));
         uint256 id = _queued(carol, stale);
-        vm.prank(address(governor));
-        vocabulary.activate(_change(0, _merges(2)), bob);
+        _activate(_change(0, _merges(2)), bob);
         _round("grown");
-        registry.openRound();
+        _open();
         _assertPlace(1, 1);
+        Motion memory motion = _motion(stale, carol);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.StaleChange.selector, 0, 1));
-        governor.executeChange(stale, carol, URI);
-        governor.releaseBond(id);
+        governor.executeChange(motion, _uriHash());
+        vm.expectEmit(address(governor));
+        emit IGovernor.ProposalCanceled(id);
+        governor.releaseBond(carol);
         vm.assertEq(_lockedOf(carol), 0);
         _assertState(id, IGovernor.ProposalState.Canceled);
-    }
-
-    // --- emergency ---
-
-    function test_emergency_vote_takes_a_version_back() public {
-        uint16 version = _activated(carol, _change());
-        vm.prank(bob);
-        uint256 id = emergency.proposeRollback(version, "it is wrong");
-        vm.assertEq(id, emergency.idOf(version));
-        vm.assertTrue(vocabulary.versionOf(version).contested);
-        vm.assertEq(emergency.proposalDeadline(id), time + EMERGENCY);
-        _skip(1);
-        vm.prank(alice);
-        emergency.castVote(id, FOR);
-        vm.prank(bob);
-        emergency.castVote(id, FOR);
-        vm.expectRevert(_unexpected(id, IGovernor.ProposalState.Active, IGovernor.ProposalState.Succeeded));
-        emergency.executeRollback(version);
-        _skip(EMERGENCY);
-        emergency.executeRollback(version);
-        _assertPlace(0, 0);
-        vm.assertEq(staking.activeOf(carol), STAKE - 100 * NEURO);
-        vm.expectRevert(_unexpected(id, IGovernor.ProposalState.Executed, IGovernor.ProposalState.Succeeded));
-        emergency.executeRollback(version);
-    }
-
-    function test_the_bond_reaches_stake_that_thaws() public {
-        uint16 version = _activated(carol, _change());
-        vm.prank(carol);
-        staking.thaw(STAKE);
-        vm.prank(bob);
-        uint256 id = emergency.proposeRollback(version, "");
-        _skip(1);
-        vm.prank(alice);
-        emergency.castVote(id, FOR);
-        _skip(EMERGENCY);
-        emergency.executeRollback(version);
-        vm.assertEq(_account(carol).thawing, STAKE - 100 * NEURO);
-    }
-
-    function test_revert_emergency_vote_by_too_little_stake() public {
-        uint16 version = _activated(carol, _change());
-        vm.prank(carol);
-        staking.thaw(STAKE - 222 * NEURO); // 222 of 2,222: 9.99 %
-        _skip(1);
-        bytes memory reason = abi.encodeWithSelector(
-            IGovernor.GovernorInsufficientProposerVotes.selector, carol, 222 * NEURO, 222.2e18
-        );
-        vm.expectRevert(reason);
-        vm.prank(carol);
-        emergency.proposeRollback(version, "");
-        vm.prank(carol);
-        staking.stake(NEURO);
-        _skip(1); // 223 of 2,223
-        vm.prank(carol);
-        emergency.proposeRollback(version, "");
-    }
-
-    function test_revert_emergency_vote_about_what_cannot_be_taken_back() public {
-        vm.expectRevert(abi.encodeWithSelector(IVocabulary.NotRevocable.selector, 0));
-        vm.prank(alice);
-        emergency.proposeRollback(0, "");
-        vm.expectRevert(abi.encodeWithSelector(IVocabulary.NotRevocable.selector, 9));
-        vm.prank(alice);
-        emergency.proposeRollback(9, "");
-        vm.expectRevert(abi.encodeWithSelector(IEmergencyGovernor.ReasonTooLong.selector, 257));
-        vm.prank(alice);
-        emergency.proposeRollback(0, string(new bytes(257)));
-    }
-
-    function test_revert_cancel_of_an_emergency_vote() public {
-        uint16 version = _activated(carol, _change());
-        vm.prank(alice);
-        uint256 id = emergency.proposeRollback(version, "");
-        address[] memory targets = new address[](1);
-        bytes[] memory calls = new bytes[](1);
-        (targets[0], calls[0]) = (address(vocabulary), abi.encodeCall(IVocabulary.rollback, (version)));
-        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorUnableToCancel.selector, id, alice));
-        vm.prank(alice);
-        emergency.cancel(targets, new uint256[](1), calls, keccak256("Take back version 1"));
     }
 
     // --- construction ---

@@ -4,18 +4,17 @@ pragma solidity 0.8.37;
 import { vm } from "../../script/Vm.sol";
 import { Vocabulary } from "../../src/Vocabulary.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
-import { Change, IVocabulary } from "../../src/interfaces/IVocabulary.sol";
+import { Change, IVocabulary, Motion, Terms } from "../../src/interfaces/IVocabulary.sol";
 import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
+import { IVocabularyGovernor } from "../../src/interfaces/IVocabularyGovernor.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim } from "../../src/libraries/ClaimLib.sol";
 import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
-import { MerkleTree } from "../utils/MerkleTree.sol";
 
 /// @notice Versions, transitions and every revert of the vocabulary; its callers are played where they are fixed contracts.
 contract VocabularyTest is GovernanceFixture {
     function _activate(Change memory change) internal returns (uint16) {
-        vm.prank(address(governor));
-        return vocabulary.activate(change, carol);
+        return _activate(change, carol);
     }
 
     function _rollback(uint16 version) internal {
@@ -24,17 +23,26 @@ contract VocabularyTest is GovernanceFixture {
     }
 
     function _enter(bool stepped) internal returns (uint16 current, uint16 target) {
+        Terms memory none;
         vm.prank(address(registry));
-        (current, target,,) = vocabulary.enter(stepped);
+        try vocabulary.enter(stepped, none) returns (uint16 c, uint16 t, bytes32, bytes32) {
+            return (c, t);
+        } catch (bytes memory reason) {
+            vm.assertTrue(bytes4(reason) == IVocabulary.WrongTerms.selector, "not for want of terms");
+            Terms memory wanted = _wanted(reason);
+            vm.prank(address(registry));
+            (current, target,,) = vocabulary.enter(stepped, wanted);
+        }
     }
 
     // --- version 0 ---
 
     function test_version_0_is_what_the_network_was_deployed_with() public view {
         IVocabulary.Version memory v = vocabulary.versionOf(0);
-        vm.assertEq(v.root, sha256(""));
-        vm.assertEq(v.programHash, keccak256("program"));
-        vm.assertEq(v.dataRoot, keccak256("data"));
+        vm.assertEq(v.terms, keccak256(abi.encode(_firstTerms())));
+        (bytes32 programHash, bytes32 dataRoot) = vocabulary.terms();
+        vm.assertEq(programHash, keccak256("program"));
+        vm.assertEq(dataRoot, keccak256("data"));
         vm.assertEq(v.size, 264);
         vm.assertEq(v.parent, 0);
         vm.assertEq(v.proposer, address(0));
@@ -45,48 +53,19 @@ contract VocabularyTest is GovernanceFixture {
     function test_revert_no_such_version() public {
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.NoSuchVersion.selector, 1));
         vocabulary.versionOf(1);
-        vm.expectRevert(abi.encodeWithSelector(IVocabulary.NotAdjacent.selector, 0, 1));
-        vocabulary.termsOf(0, 1);
-    }
-
-    function test_revert_versions_that_are_two_steps_apart() public {
-        _activate(_change(0, _merges(1)));
-        registry.openRound();
-        _step("one");
-        registry.openRound();
-        _activate(_change(1, _merges(1)));
-        vm.expectRevert(abi.encodeWithSelector(IVocabulary.NotAdjacent.selector, 0, 2));
-        vocabulary.termsOf(0, 2);
-        vm.expectRevert(abi.encodeWithSelector(IVocabulary.NotAdjacent.selector, 2, 0));
-        vocabulary.termsOf(2, 0);
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.NoSuchVersion.selector, 1));
+        vocabulary.claimReward(1);
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.NoSuchVersion.selector, 0));
+        vocabulary.claimReward(0);
     }
 
     // --- merges ---
 
-    /// @dev The root as RFC 9162 has it, by the tests' own tree.
-    function _rootOf(bytes32 parent, bytes memory merges) internal pure returns (bytes32) {
-        bytes32[] memory leaves = new bytes32[](merges.length / 8);
-        for (uint256 i = 0; i < leaves.length; ++i) {
-            uint256 at = 8 * i;
-            leaves[i] = sha256(abi.encodePacked(hex"00", merges[at], merges[at + 1], merges[at + 2], merges[at + 3]));
-        }
-        return sha256(abi.encodePacked(hex"01", parent, MerkleTree.root(leaves)));
-    }
-
-    function test_root_of_many_sizes() public view {
+    function test_size_of_many_changes() public view {
         for (uint256 count = 1; count < 20; ++count) {
-            bytes memory merges = _merges(count);
-            (bytes32 root, uint16 size) = vocabulary.check(_change(0, merges));
-            vm.assertEq(root, _rootOf(sha256(""), merges));
-            vm.assertEq(size, 264 + count);
+            vm.assertEq(vocabulary.check(_change(0, _merges(count))), 264 + count);
         }
-    }
-
-    function test_a_thousand_merges() public view {
-        bytes memory merges = _merges(1000);
-        (bytes32 root, uint16 size) = vocabulary.check(_change(0, merges));
-        vm.assertEq(root, _rootOf(sha256(""), merges));
-        vm.assertEq(size, 1264);
+        vm.assertEq(vocabulary.check(_change(0, _merges(1000))), 1264);
     }
 
     function _refused(bytes memory merges, bytes memory reason) internal {
@@ -142,24 +121,35 @@ contract VocabularyTest is GovernanceFixture {
 
     function test_activate() public {
         Change memory change = _change(0, _merges(3));
-        bytes32 root = _rootOf(sha256(""), change.merges);
+        bytes32 terms = keccak256(abi.encode(_termsOf(change)));
         vm.expectEmit(address(vocabulary));
-        emit IVocabulary.Activated(1, 0, carol, root, change.merges);
-        vm.assertEq(_activate(change), 1);
+        emit IVocabulary.Activated(1, 0, carol, terms);
+        Motion memory motion = Motion(terms, 0, 267, carol);
+        vm.prank(address(governor));
+        vm.assertEq(vocabulary.activate(motion), 1);
         IVocabulary.Version memory v = vocabulary.versionOf(1);
-        vm.assertEq(v.root, root);
-        vm.assertEq(v.programHash, change.programHash);
-        vm.assertEq(v.growHash, change.growHash);
-        vm.assertEq(v.shrinkHash, change.shrinkHash);
-        vm.assertEq(v.dataRoot, change.dataRoot);
+        vm.assertEq(v.terms, terms);
         vm.assertEq(v.parent, 0);
         vm.assertEq(v.size, 267);
         vm.assertEq(v.activatedAt, time);
         vm.assertEq(v.proposer, carol);
         vm.assertFalse(v.contested);
         vm.assertEq(vocabulary.count(), 2);
-        vm.assertEq(emission.accruedOf(carol), 5 * NEURO);
+        vm.assertFalse(v.paid);
+        vm.assertEq(emission.accruedOf(carol), 0);
         _assertPlace(0, 1);
+    }
+
+    function test_a_reward_is_claimed_once_by_anyone_for_the_proposer() public {
+        _activate(_change(0, _merges(3)));
+        vm.prank(bob);
+        vocabulary.claimReward(1);
+        vm.assertEq(emission.accruedOf(carol), 5 * NEURO);
+        vm.assertTrue(vocabulary.versionOf(1).paid);
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.AlreadyPaid.selector, 1));
+        vocabulary.claimReward(1);
+        vm.prank(carol);
+        emission.collect();
     }
 
     function test_a_round_goes_from_version_to_version() public {
@@ -170,7 +160,7 @@ contract VocabularyTest is GovernanceFixture {
         emit IWorkRegistry.RoundOpened(
             1, keccak256("genesis"), randomness, uint64(time), uint64(time + TRAIN_TIME), 0, 1
         );
-        registry.openRound();
+        registry.openRoundWith(_termsOf(change));
         IWorkRegistry.Round memory r = registry.roundOf(1);
         vm.assertEq(r.version, 0);
         vm.assertEq(r.target, 1);
@@ -181,7 +171,7 @@ contract VocabularyTest is GovernanceFixture {
         _assertPlace(0, 1);
         vm.expectEmit(address(vocabulary));
         emit IVocabulary.Entered(1);
-        registry.openRound();
+        registry.openRoundWith(_termsOf(change));
         _assertPlace(1, 1);
         c = _train(alice, 3);
         vm.assertEq(c.programHash, change.programHash);
@@ -193,20 +183,20 @@ contract VocabularyTest is GovernanceFixture {
         Change memory change = _change(0, _merges(3));
         _activate(change);
         for (uint256 i = 0; i < 3; ++i) {
-            registry.openRound();
+            _open(); // the terms are wanted once
             vm.assertEq(registry.roundOf(registry.currentRound()).target, 1);
             _assertPlace(0, 1);
             _afterWindow();
         }
         _round("grown");
-        registry.openRound();
+        _open();
         _assertPlace(1, 1);
     }
 
     function test_revert_claim_with_another_versions_terms() public {
         Change memory change = _change(0, _merges(3));
         _activate(change);
-        registry.openRound();
+        _open();
         Claim memory c = _train(alice, 3);
         bytes32[3] memory wrong = [keccak256("program"), change.programHash, change.shrinkHash];
         for (uint256 i = 0; i < 3; ++i) {
@@ -222,6 +212,50 @@ contract VocabularyTest is GovernanceFixture {
         registry.post(c);
     }
 
+    function test_revert_a_round_of_another_version_without_its_terms() public {
+        Change memory change = _change(0, _merges(3));
+        _activate(change);
+        bytes memory reason = abi.encodeWithSelector(IVocabulary.WrongTerms.selector, 1);
+        vm.expectRevert(reason);
+        registry.openRound();
+        vm.expectRevert(reason);
+        registry.openRoundWith(_firstTerms());
+        Terms memory supplied = _termsOf(change);
+        supplied.growHash = keccak256("another");
+        vm.expectRevert(reason);
+        registry.openRoundWith(supplied);
+        registry.openRoundWith(_termsOf(change));
+        // The way back to version 0 needs those of version 0, which are the deployment's own.
+        _rollback(1);
+        _afterWindow();
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.WrongTerms.selector, 0));
+        registry.openRoundWith(_termsOf(change));
+        registry.openRoundWith(_firstTerms());
+        _assertPlace(0, 0);
+    }
+
+    function test_terms_of_an_unchanged_round_are_not_looked_at() public {
+        _round("one");
+        registry.openRoundWith(Terms(0, 0, 0, 0, 0));
+        (bytes32 programHash, bytes32 dataRoot) = vocabulary.terms();
+        vm.assertEq(programHash, keccak256("program"));
+        vm.assertEq(dataRoot, keccak256("data"));
+    }
+
+    function test_base_is_the_settled_version() public {
+        (uint16 version, uint16 size) = vocabulary.base();
+        vm.assertEq(version, 0);
+        vm.assertEq(size, 264);
+        _activate(_change(0, _merges(3)));
+        vm.expectRevert(abi.encodeWithSelector(IVocabulary.Unsettled.selector, 0, 1));
+        vocabulary.base();
+        _round("grown");
+        _open();
+        (version, size) = vocabulary.base();
+        vm.assertEq(version, 1);
+        vm.assertEq(size, 267);
+    }
+
     // --- rollback ---
 
     function test_rollback_before_the_transition_goes_nowhere() public {
@@ -231,7 +265,7 @@ contract VocabularyTest is GovernanceFixture {
         _rollback(1);
         vm.assertEq(staking.activeOf(carol), STAKE - 100 * NEURO);
         vm.assertEq(staking.creditOf(address(0)), 0);
-        registry.openRound();
+        _open();
         _assertPlace(0, 0);
         vm.assertEq(_train(alice, 3).programHash, keccak256("program"));
     }
@@ -240,16 +274,16 @@ contract VocabularyTest is GovernanceFixture {
         Change memory change = _change(0, _merges(3));
         _activate(change);
         _round("grown");
-        registry.openRound();
+        _open();
         _rollback(1);
         _step("trained");
-        registry.openRound();
+        _open();
         _assertPlace(1, 0);
         Claim memory c = _train(alice, 3);
         vm.assertEq(c.programHash, change.shrinkHash);
         vm.assertEq(c.dataRoot, change.dataRoot);
         _step("shrunk");
-        registry.openRound();
+        _open();
         _assertPlace(0, 0);
         vm.assertEq(_train(alice, 3).programHash, keccak256("program"));
     }
@@ -258,60 +292,60 @@ contract VocabularyTest is GovernanceFixture {
     function test_rollback_in_the_round_of_the_transition() public {
         Change memory change = _change(0, _merges(3));
         _activate(change);
-        registry.openRound();
+        _open();
         _rollback(1);
         _step("grown");
-        registry.openRound();
+        _open();
         _assertPlace(1, 0);
         vm.assertEq(_train(alice, 3).programHash, change.shrinkHash);
         _step("shrunk");
-        registry.openRound();
+        _open();
         _assertPlace(0, 0);
     }
 
     function test_rollback_in_a_round_of_the_transition_that_fails() public {
         _activate(_change(0, _merges(3)));
-        registry.openRound();
+        _open();
         _rollback(1);
         _afterWindow();
-        registry.openRound();
+        _open();
         _assertPlace(0, 0);
         vm.assertEq(_train(alice, 3).programHash, keccak256("program"));
     }
 
     function test_revert_change_while_a_taken_back_transition_may_still_happen() public {
         _activate(_change(0, _merges(3)));
-        registry.openRound();
+        _open();
         _rollback(1);
         _assertPlace(0, 0);
         Change memory change = _change(0, _merges(4));
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.StaleChange.selector, 0, 0));
         vocabulary.check(change);
         _afterWindow();
-        registry.openRound();
+        _open();
         vm.assertEq(_activate(change), 2);
     }
 
     function test_two_versions_are_taken_back_one_by_one() public {
         _activate(_change(0, _merges(3)));
         _round("one");
-        registry.openRound();
+        _open();
         _activate(_change(1, _merges(2)));
         _step("still one");
         _round("two");
-        registry.openRound();
+        _open();
         _assertPlace(2, 2);
         _rollback(2);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.NotRevocable.selector, 1));
         _rollback(1);
         _step("two again");
         _round("back to one");
-        registry.openRound();
+        _open();
         _assertPlace(1, 1);
         _rollback(1);
         _step("one again");
         _round("back to none");
-        registry.openRound();
+        _open();
         _assertPlace(0, 0);
     }
 
@@ -321,7 +355,7 @@ contract VocabularyTest is GovernanceFixture {
         vm.assertEq(_activate(_change(0, _merges(5))), 2);
         vm.assertEq(vocabulary.versionOf(2).size, 269);
         _round("grown");
-        registry.openRound();
+        _open();
         _assertPlace(2, 2);
     }
 
@@ -355,21 +389,23 @@ contract VocabularyTest is GovernanceFixture {
     // --- whoever may call ---
 
     function test_revert_strangers() public {
-        Change memory change = _change(0, _merges(1));
+        Motion memory motion = _motion(_change(0, _merges(1)), alice);
         bytes memory reason = abi.encodeWithSelector(IVocabulary.OnlyGovernor.selector, address(this));
         vm.expectRevert(reason);
         vocabulary.lockBond(alice);
         vm.expectRevert(reason);
         vocabulary.freeBond(alice);
         vm.expectRevert(reason);
-        vocabulary.activate(change, alice);
+        vocabulary.activate(motion);
         reason = abi.encodeWithSelector(IVocabulary.OnlyEmergency.selector, address(this));
         vm.expectRevert(reason);
         vocabulary.contest(1);
         vm.expectRevert(reason);
         vocabulary.rollback(1);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.OnlyRegistry.selector, address(this)));
-        vocabulary.enter(true);
+        vocabulary.enter(true, _firstTerms());
+        vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.OnlyVocabulary.selector, address(this)));
+        governor.forfeit(carol);
     }
 
     function test_revert_vocabulary_at_another_address() public {
@@ -404,7 +440,7 @@ contract VocabularyTest is GovernanceFixture {
                 uint16 current;
                 (current, leads) = _enter(stepped);
                 vm.assertEq(current, actual, "the version that the model is in");
-                vocabulary.termsOf(current, leads);
+                _assertTerms(current, leads);
             } else if (kind == 1) {
                 _tryActivate(_change(actual, _merges(1 + seed % 3)));
             } else {
@@ -413,13 +449,27 @@ contract VocabularyTest is GovernanceFixture {
         }
     }
 
+    /// @dev What the newest round's claims name is what the versions' own terms say.
+    function _assertTerms(uint16 current, uint16 target) private view {
+        (bytes32 programHash, bytes32 dataRoot) = vocabulary.terms();
+        Terms memory here = _termsAt(current);
+        Terms memory there = _termsAt(target);
+        bool grows = target != current && vocabulary.versionOf(target).parent == current;
+        bytes32 expected = target == current ? here.programHash : grows ? there.growHash : here.shrinkHash;
+        vm.assertEq(programHash, expected);
+        vm.assertEq(dataRoot, here.dataRoot);
+    }
+
     function _tryActivate(Change memory change) private {
-        vm.prank(address(governor));
-        try vocabulary.activate(change, carol) returns (uint16 version) {
+        try this.activateAs(change, carol) returns (uint16 version) {
             vm.assertEq(vocabulary.versionOf(version).parent, change.parent, "its parent");
         } catch (bytes memory reason) {
             vm.assertTrue(bytes4(reason) == IVocabulary.StaleChange.selector);
         }
+    }
+
+    function activateAs(Change memory change, address proposer) external returns (uint16) {
+        return _activate(change, proposer);
     }
 
     function _tryRollback(uint16 version) private {

@@ -6,13 +6,25 @@ import { IGovernor } from "@openzeppelin/contracts/governance/IGovernor.sol";
 import { GovernorCountingSimple } from "@openzeppelin/contracts/governance/extensions/GovernorCountingSimple.sol";
 import { GovernorVotes } from "@openzeppelin/contracts/governance/extensions/GovernorVotes.sol";
 import { IVotes } from "@openzeppelin/contracts/governance/utils/IVotes.sol";
-import { IVocabulary } from "../../src/interfaces/IVocabulary.sol";
 
-/// @notice What a change of the vocabulary needs stored, and nothing else: no check, no bond, no reward.
+/// @notice All that a version of the vocabulary is, stored word by word, and nothing else: no check, no bond, no reward.
 contract BareVersions {
-    IVocabulary.Version private _version;
+    struct Version {
+        bytes32 root;
+        bytes32 programHash;
+        bytes32 growHash;
+        bytes32 shrinkHash;
+        bytes32 dataRoot;
+        uint16 parent;
+        uint16 size;
+        uint48 activatedAt;
+        bool contested;
+        address proposer;
+    }
 
-    function store(IVocabulary.Version calldata version) external {
+    Version private _version;
+
+    function store(Version calldata version) external {
         _version = version;
     }
 }

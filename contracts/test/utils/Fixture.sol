@@ -147,8 +147,7 @@ abstract contract Fixture is Deployment {
 
     /// @dev What claims of the newest round must name.
     function _terms() internal view returns (bytes32 programHash, bytes32 dataRoot) {
-        IWorkRegistry.Round memory r = registry.roundOf(registry.currentRound());
-        return vocabulary.termsOf(r.version, r.target);
+        return vocabulary.terms();
     }
 
     function _train(address node, uint32 steps) internal view returns (Claim memory c) {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import { vm } from "../../script/Vm.sol";
-import { Change } from "../../src/interfaces/IVocabulary.sol";
+import { Change, IVocabulary, Motion, Terms } from "../../src/interfaces/IVocabulary.sol";
 import { Claim } from "../../src/libraries/ClaimLib.sol";
 import { Fixture } from "./Fixture.sol";
 
@@ -15,6 +15,9 @@ abstract contract GovernanceFixture is Fixture {
     string internal constant URI = "https://example.org/change.json";
 
     uint256 internal constant ALICE_KEY = 0xA11CE;
+
+    /// @dev Terms by the hash that the chain has: what the log keeps.
+    mapping(bytes32 hash => Terms) private _published;
 
     function setUp() public virtual override {
         super.setUp();
@@ -53,11 +56,66 @@ abstract contract GovernanceFixture is Fixture {
         return _change(current, _merges(2));
     }
 
+    function _termsOf(Change memory c) internal pure returns (Terms memory) {
+        return Terms(c.programHash, c.growHash, c.shrinkHash, c.dataRoot, keccak256(c.merges));
+    }
+
+    /// @dev The terms that the network was deployed with.
+    function _firstTerms() internal pure returns (Terms memory) {
+        return Terms(keccak256("program"), 0, 0, keccak256("data"), keccak256(""));
+    }
+
+    function _motion(Change memory change, address proposer) internal view returns (Motion memory) {
+        uint256 size = vocabulary.versionOf(change.parent).size + change.merges.length / 8;
+        return Motion(keccak256(abi.encode(_termsOf(change))), change.parent, uint16(size), proposer);
+    }
+
+    function _uriHash() internal pure returns (bytes32) {
+        return keccak256(bytes(URI));
+    }
+
+    function _idOf(Change memory change, address proposer) internal view returns (uint256) {
+        return governor.idOf(_motion(change, proposer), _uriHash());
+    }
+
+    function _publish(Change memory change) private {
+        _published[keccak256(abi.encode(_termsOf(change)))] = _termsOf(change);
+    }
+
     // --- votes ---
 
-    function _propose(address proposer, Change memory change) internal returns (uint256 id) {
+    function _bond(address proposer, Change memory change) internal returns (uint256 id) {
+        id = _idOf(change, proposer);
+        vm.prank(proposer);
+        governor.bond(id);
+    }
+
+    /// @dev What a bond was named for.
+    function _submit(address proposer, Change memory change) internal returns (uint256) {
         vm.prank(proposer);
         return governor.proposeChange(change, URI);
+    }
+
+    function _propose(address proposer, Change memory change) internal returns (uint256 id) {
+        _publish(change);
+        _bond(proposer, change);
+        return _submit(proposer, change);
+    }
+
+    function _queue(Change memory change, address proposer) internal {
+        governor.queueChange(_motion(change, proposer), _uriHash());
+    }
+
+    function _execute(Change memory change, address proposer) internal {
+        governor.executeChange(_motion(change, proposer), _uriHash());
+    }
+
+    /// @dev An activation without a vote: the test plays the governor.
+    function _activate(Change memory change, address proposer) internal returns (uint16) {
+        _publish(change);
+        Motion memory motion = _motion(change, proposer);
+        vm.prank(address(governor));
+        return vocabulary.activate(motion);
     }
 
     function _vote(address voter, uint256 id, uint8 support) internal {
@@ -76,14 +134,14 @@ abstract contract GovernanceFixture is Fixture {
 
     function _queued(address proposer, Change memory change) internal returns (uint256 id) {
         id = _passed(proposer, change);
-        governor.queueChange(change, proposer, URI);
+        _queue(change, proposer);
         _skip(GRACE);
     }
 
     /// @dev The whole way: the change's version is the target.
     function _activated(address proposer, Change memory change) internal returns (uint16 version) {
         _queued(proposer, change);
-        governor.executeChange(change, proposer, URI);
+        _execute(change, proposer);
         (, version) = vocabulary.state();
     }
 
@@ -100,6 +158,28 @@ abstract contract GovernanceFixture is Fixture {
 
     // --- rounds ---
 
+    /// @dev Opens the next round as a node does: with the terms from the log where the registry asks for them.
+    function _open() internal {
+        try registry.openRound() { }
+        catch (bytes memory reason) {
+            vm.assertTrue(bytes4(reason) == IVocabulary.WrongTerms.selector, "not for want of terms");
+            registry.openRoundWith(_wanted(reason));
+        }
+    }
+
+    /// @dev The terms of the version that a WrongTerms names.
+    function _wanted(bytes memory reason) internal view returns (Terms memory) {
+        uint256 version;
+        assembly ("memory-safe") {
+            version := mload(add(reason, 36))
+        }
+        return _termsAt(uint16(version));
+    }
+
+    function _termsAt(uint16 version) internal view returns (Terms memory) {
+        return version == 0 ? _firstTerms() : _published[vocabulary.versionOf(version).terms];
+    }
+
     /// @dev The newest round ends with an outer step.
     function _step(bytes32 nextRoot) internal {
         Claim memory c = _train(alice, 3);
@@ -113,7 +193,7 @@ abstract contract GovernanceFixture is Fixture {
     }
 
     function _round(bytes32 nextRoot) internal {
-        registry.openRound();
+        _open();
         _step(nextRoot);
     }
 
