@@ -33,7 +33,7 @@ from tests.conftest import Network
 if TYPE_CHECKING:
     from node.chain.devnet import Running
 
-PATIENT = replace(DEVNET, train_time=Seconds(60), window=Seconds(60))
+PATIENT = replace(DEVNET, train_time=Seconds(60), window=Seconds(60), response=Seconds(180), thaw=Seconds(6000))
 """The chain's clock also runs by itself: a busy machine must get its work done between two jumps of the tests."""
 STEPS = 6
 STAKE = neuro(500)
