@@ -8,7 +8,7 @@ WORKERS ?= 2
 NATIVE := $(wildcard consensus/arithmetic/native/*.c consensus/arithmetic/native/*.inc)
 SOLIDITY := $(shell find contracts/src contracts/test contracts/script -name '*.sol' 2>/dev/null)
 
-export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+export PATH := $(CURDIR)/tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 .PHONY: test-long help setup demo test test-contracts attacks gas snapshots test-python test-install test-interop bench-exact bench-dispute bench-serve bench-net attack-dispute test-softfloat slither prove lint lock clean simulate bench-pipeline test-oracles bench-aggregate bench-byzantine chaos bench-quorums fuzz-net bench-cohort bench-cohort-alone attack-gateway fuzz-gateway bench-volunteer dashboard e2e-browser bench-gpu test-fused load-gateway
 .DELETE_ON_ERROR:
