@@ -17,6 +17,7 @@ from consensus.model.config import ModelConfig
 from economics.units import BPS
 from node.gateway import wire
 from node.gateway.archive import Archive
+from node.gateway.batches import lock_batch
 from node.gateway.checks import Opened, disproof, open_upload, require_match
 from node.gateway.decisions import Decisions, Event, Verdict, counted_before, held_updates, lock_workers
 from node.gateway.payload import payload_size, read_raw, zero_hash
@@ -107,8 +108,7 @@ class UploadIntake:
         impression = Impression(next((one.reason for one in seen if one.reason), ""), any(one.unlike for one in seen))
         with self._storage.write() as session:
             workers = lock_workers(session, {row.worker_id for row in rows})
-            locked = select(Batch).where(Batch.id == batch.id).with_for_update()
-            fresh = session.exec(locked.execution_options(populate_existing=True)).one()
+            fresh = lock_batch(session, batch.id)
             held = held_updates(session, batch.id)
             if [row.id for row in held] != [row.id for row in rows] or not self._enough(session, held, workers):
                 return False

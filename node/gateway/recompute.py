@@ -14,6 +14,7 @@ from consensus.aggregation.compression import ErrorFeedback
 from consensus.errors import DivergedError
 from consensus.training.outer import update_of
 from consensus.training.step import TrainState
+from node.gateway.batches import lock_batch
 from node.gateway.checks import Opened
 from node.gateway.decisions import OPEN, Decisions, Verdict, held_updates, lock_workers
 from node.gateway.intake import CARRIED, UploadIntake
@@ -163,8 +164,6 @@ class Recomputer:
         with self._storage.write() as session:
             ids = [session.get_one(Update, one.update_id).worker_id for one in verdicts]
             lock_workers(session, ids)
-            asked = select(Batch).where(Batch.id == batch.id).with_for_update()
-            locked = session.exec(asked.execution_options(populate_existing=True)).one()
-            events = self._decisions.apply(session, locked, verdicts)
+            events = self._decisions.apply(session, lock_batch(session, batch.id), verdicts)
         for kind, detail in events:
             self._events.publish(kind, detail)
