@@ -24,5 +24,10 @@ def paced(shop: Workshop, clock: Callable[[], float]) -> NetworkParameters:
     started = clock()
     shop.step(state, task)
     factor = min(SLOWEST, max(1, round((clock() - started) / STEP_SECONDS)))
-    stretched = {name: Seconds(factor * getattr(DEVNET, name)) for name in ("window", "response", "extension", "thaw")}
-    return replace(DEVNET, **stretched)  # type: ignore[arg-type] # all of them are seconds
+    return replace(
+        DEVNET,
+        window=Seconds(factor * DEVNET.window),
+        response=Seconds(factor * DEVNET.response),
+        extension=Seconds(factor * DEVNET.extension),
+        thaw=Seconds(factor * DEVNET.thaw),
+    )
