@@ -124,12 +124,7 @@ class Entrance:
             place = self.places.arrive(relay_origin(relay), self._clock(), scope.cancel)
             if place is None:
                 raise SwarmException(NO_PLACE)
-            _PLACE.set(place)
-            try:
-                await upgrade()
-            except BaseException:
-                self.places.leave(place)
-                raise
+            await self._in_place(place, upgrade)
 
     async def _arrived(self, stream: Any, listener: Multiaddr) -> None:
         """An incoming TCP connection, for as long as it lasts; the listener closes the socket when this returns."""
@@ -167,13 +162,17 @@ class Entrance:
             place = self.places.dial(_origin(raw), peer, wanted, self._clock(), scope.cancel)
             if place is None:
                 raise SwarmException(NO_PLACE)  # the caller closes the connection
-            _PLACE.set(place)
-            try:
-                return await upgrade()
-            except BaseException:
-                self.places.leave(place)
-                raise
+            return await self._in_place(place, upgrade)
         raise SwarmException(NO_PLACE)
+
+    async def _in_place(self, place: Place, upgrade: Callable[[], Awaitable[Any]]) -> Any:
+        """Set up a connection in its place, which it leaves again where that fails or is cancelled."""
+        _PLACE.set(place)
+        try:
+            return await upgrade()
+        except BaseException:
+            self.places.leave(place)
+            raise
 
     async def _added(self, muxed: Any, direction: str = "unknown") -> Any:
         """The peer's key is proven: the place is known by it, and left when the connection ends."""

@@ -69,7 +69,8 @@ def test_the_state_is_the_outer_step_over_what_receivers_decode(mixed: Cluster) 
     assert global_root(found.weights, found.velocity) == global_root(wanted.weights, wanted.velocity)
 
 
-def test_a_late_contribution_counts_in_the_next_round_for_less(trio: Cluster) -> None:
+def third_comes_back(trio: Cluster) -> Member:
+    """All contribute, the third is away for the rest of the round, and is back with its late work."""
     for member in trio.members.values():
         member.contribute()
     late = trio.members[3]
@@ -80,6 +81,11 @@ def test_a_late_contribution_counts_in_the_next_round_for_less(trio: Cluster) ->
     trio.hub.away.clear()
     hear(trio, 3)
     assert late.cohort.catch_up()
+    return late
+
+
+def test_a_late_contribution_counts_in_the_next_round_for_less(trio: Cluster) -> None:
+    late = third_comes_back(trio)
     assert late.cohort.standing.opening == trio.members[1].cohort.standing.opening
     for number in (1, 2):
         trio.members[number].contribute()
@@ -92,16 +98,7 @@ def test_a_late_contribution_counts_in_the_next_round_for_less(trio: Cluster) ->
 
 
 def test_who_comes_back_with_late_work_alone_holds_nobody_up(trio: Cluster) -> None:
-    for member in trio.members.values():
-        member.contribute()
-    late = trio.members[3]
-    trio.hub.away.add("3")
-    trio.clock.at += 120
-    silence(trio, 3)
-    trio.settle(1, 2)
-    trio.hub.away.clear()
-    hear(trio, 3)
-    assert late.cohort.catch_up()
+    late = third_comes_back(trio)
     for number in (1, 2):
         trio.members[number].contribute()
     for member in trio.members.values():  # whoever waited for more would give the round up

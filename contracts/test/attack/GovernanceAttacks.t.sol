@@ -6,24 +6,10 @@ import { vm } from "../../script/Vm.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Change, IVocabulary, Motion } from "../../src/interfaces/IVocabulary.sol";
 import { IVocabularyGovernor } from "../../src/interfaces/IVocabularyGovernor.sol";
-import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
+import { GovernanceAttackFixture } from "../utils/GovernanceAttackFixture.sol";
 
 /// @notice Attempts to capture, block or wear out the votes about the vocabulary, each by name.
-contract GovernanceAttacksTest is GovernanceFixture {
-    address internal immutable mallory = vm.addr(0xBAD);
-
-    function _rich(uint256 amount) internal {
-        vm.assertTrue(token.transfer(mallory, amount));
-        vm.startPrank(mallory);
-        token.approve(address(staking), amount);
-        staking.stake(amount);
-        vm.stopPrank();
-    }
-
-    function _state(uint256 id) internal view returns (IGovernor.ProposalState) {
-        return governor.state(id);
-    }
-
+contract GovernanceAttacksTest is GovernanceAttackFixture {
     /// @dev A whale brings the quorum alone in the last second; the others get the extension to vote it down.
     function test_attack_last_minute_quorum_leaves_time_to_answer() public {
         _rich(3000 * NEURO);
@@ -116,16 +102,6 @@ contract GovernanceAttacksTest is GovernanceFixture {
         _queue(first, carol);
         _queue(second, bob);
         _skip(GRACE);
-    }
-
-    function _takenBack(uint16 version, address by) private {
-        vm.prank(by);
-        uint256 id = emergency.proposeRollback(version, "");
-        _skip(1);
-        vm.prank(by);
-        emergency.castVote(id, FOR);
-        _skip(EMERGENCY);
-        emergency.executeRollback(version);
     }
 
     /// @dev A tenth of the stake cannot hold the network in emergency votes: one a version, and one outcome.

@@ -6,24 +6,10 @@ import { vm } from "../../script/Vm.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
 import { Change, IVocabulary, Motion, Terms } from "../../src/interfaces/IVocabulary.sol";
 import { IVocabularyGovernor } from "../../src/interfaces/IVocabularyGovernor.sol";
-import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
+import { GovernanceAttackFixture } from "../utils/GovernanceAttackFixture.sol";
 
 /// @notice Attacks on what votes leave to calls of their own: bonds, rewards, and terms that only a hash stands for.
-contract TermsAttacksTest is GovernanceFixture {
-    address internal immutable mallory = vm.addr(0xBAD);
-
-    function _rich(uint256 amount) internal {
-        vm.assertTrue(token.transfer(mallory, amount));
-        vm.startPrank(mallory);
-        token.approve(address(staking), amount);
-        staking.stake(amount);
-        vm.stopPrank();
-    }
-
-    function _state(uint256 id) internal view returns (IGovernor.ProposalState) {
-        return governor.state(id);
-    }
-
+contract TermsAttacksTest is GovernanceAttackFixture {
     /// @dev A bond shows a hash. When the terms come out, the name is the proposer's already: to bond it, or to propose under
     /// it, helps nobody else.
     function test_attack_proposal_front_run_of_a_bond() public {
@@ -105,7 +91,7 @@ contract TermsAttacksTest is GovernanceFixture {
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.NothingBonded.selector, mallory));
         _submit(mallory, change);
         _activated(mallory, change);
-        _takenBack(1);
+        _takenBack(1, carol);
         vm.assertEq(_account(mallory).active, 0);
         uint256 next = _idOf(_change(0, _merges(3)), mallory);
         vm.expectRevert(abi.encodeWithSelector(IStaking.BelowMinimum.selector, 0, MINIMUM));
@@ -134,7 +120,7 @@ contract TermsAttacksTest is GovernanceFixture {
         _round("grown");
         _open();
         uint256 id = _propose(carol, _change(1, _merges(2)));
-        _takenBack(1);
+        _takenBack(1, carol);
         vm.assertEq(_account(carol).active, STAKE - 100 * NEURO);
         vm.assertEq(_lockedOf(carol), 100 * NEURO);
         vm.assertEq(governor.bondOf(carol), id);
@@ -171,7 +157,7 @@ contract TermsAttacksTest is GovernanceFixture {
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.WrongTerms.selector, 1));
         registry.openRoundWith(_firstTerms());
         _open();
-        _takenBack(1);
+        _takenBack(1, carol);
         // The round that shrinks needs the terms of the version that it leaves, the next those of the one that it is in.
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.WrongTerms.selector, 1));
         registry.openRoundWith(_firstTerms());
@@ -204,7 +190,7 @@ contract TermsAttacksTest is GovernanceFixture {
         vocabulary.claimReward(1);
         vm.assertEq(emission.accruedOf(carol), 5 * NEURO);
         vm.assertEq(emission.accruedOf(mallory), 0);
-        _takenBack(1);
+        _takenBack(1, carol);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.AlreadyPaid.selector, 1));
         vocabulary.claimReward(1);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.NoSuchVersion.selector, 2));

@@ -9,16 +9,6 @@ import { GovernanceFixture } from "../utils/GovernanceFixture.sol";
 
 /// @notice Every verb of the emergency governor, and every revert.
 contract EmergencyTest is GovernanceFixture {
-    function _unexpected(uint256 id, IGovernor.ProposalState now_, IGovernor.ProposalState wanted)
-        internal
-        pure
-        returns (bytes memory)
-    {
-        return abi.encodeWithSelector(
-            IGovernor.GovernorUnexpectedProposalState.selector, id, now_, bytes32(uint256(1) << uint8(wanted))
-        );
-    }
-
     function test_emergency_vote_takes_a_version_back() public {
         uint16 version = _activated(carol, _change());
         vm.prank(bob);

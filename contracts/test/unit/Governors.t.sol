@@ -17,16 +17,6 @@ contract GovernorsTest is GovernanceFixture {
         vm.assertEq(uint256(governor.state(id)), uint256(expected), "proposal state");
     }
 
-    function _unexpected(uint256 id, IGovernor.ProposalState now_, IGovernor.ProposalState wanted)
-        internal
-        pure
-        returns (bytes memory)
-    {
-        return abi.encodeWithSelector(
-            IGovernor.GovernorUnexpectedProposalState.selector, id, now_, bytes32(uint256(1) << uint8(wanted))
-        );
-    }
-
     // --- proposals ---
 
     function test_bond_then_propose() public {

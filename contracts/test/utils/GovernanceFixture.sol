@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import { IGovernor } from "@openzeppelin/contracts/governance/IGovernor.sol";
 import { vm } from "../../script/Vm.sol";
 import { Change, IVocabulary, Motion, Terms } from "../../src/interfaces/IVocabulary.sol";
 import { Claim } from "../../src/libraries/ClaimLib.sol";
@@ -145,12 +146,22 @@ abstract contract GovernanceFixture is Fixture {
         (, version) = vocabulary.state();
     }
 
-    /// @dev The whole way of an emergency vote, opened by Carol.
-    function _takenBack(uint16 version) internal {
-        vm.prank(carol);
+    function _unexpected(uint256 id, IGovernor.ProposalState now_, IGovernor.ProposalState wanted)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodeWithSelector(
+            IGovernor.GovernorUnexpectedProposalState.selector, id, now_, bytes32(uint256(1) << uint8(wanted))
+        );
+    }
+
+    /// @dev The whole way of an emergency vote, opened and cast by one account.
+    function _takenBack(uint16 version, address by) internal {
+        vm.prank(by);
         uint256 id = emergency.proposeRollback(version, "it is wrong");
         _skip(1);
-        vm.prank(carol);
+        vm.prank(by);
         emergency.castVote(id, FOR);
         _skip(EMERGENCY);
         emergency.executeRollback(version);
