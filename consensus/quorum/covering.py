@@ -28,7 +28,7 @@ def cover(first: Holder, candidates: Sequence[Holder], parts: int) -> Cover:
     No member's range lies strictly inside another's (a longer one is cut), so every member can be given a stretch of
     the pipeline. A cut can leave a part that only the cut-off side had: then that part is served before all others.
     """
-    queues = _quickest_first(candidates)
+    queues = quickest_first(candidates)
     plain = found = _greedy(first, queues, parts, ())
     served: list[int] = []
     while found.gap is not None:
@@ -99,7 +99,7 @@ def _best(
     return best
 
 
-def _quickest_first(candidates: Sequence[Holder]) -> dict[Span, list[Peer]]:
+def quickest_first(candidates: Sequence[Holder]) -> dict[Span, list[Peer]]:
     """Nodes that hold the same differ in latency only, so of each range just the quickest need be looked at."""
     queues: dict[Span, list[Peer]] = {}
     for peer, held in sorted(candidates, key=lambda one: (one[1], one[0].latency_us, one[0].account)):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from consensus.quorum.capacity import Layout, holds_truly
+from consensus.quorum.chain import shortest
 from consensus.quorum.covering import Holder, cover, pieces
 from consensus.quorum.parts import part_name
 from consensus.quorum.peers import Peer
@@ -81,13 +82,15 @@ def propose(initiator: Peer, free: Iterable[Peer], layout: Layout, terms: Terms)
 def _form(first: Holder, candidates: Sequence[Holder], layout: Layout, nodes: int) -> Formed:
     least = members_min(nodes)
     chosen = cover(first, candidates, layout.parts)
-    if chosen.gap is not None:
+    members, placed = chosen.members, None if chosen.gap is not None else place(chosen.members, layout)
+    if placed is None and (line := shortest(first, candidates, layout.parts)) is not None:
+        members, placed = line, place(line, layout)
+    if placed is None and chosen.gap is not None:
         full = len(chosen.members) == QUORUM_MEMBERS_MAX
         reason = f"no quorum of {QUORUM_MEMBERS_MAX} members" if full else "no free node of matching speed"
         return Formed(why_not=f"{reason} can run the {part_name(chosen.gap, layout.parts)}")
-    placed = place(chosen.members, layout)
     if placed is not None and len(placed) < least:
-        placed = _fill(chosen.members, candidates, layout, least)
+        placed = _fill(members, candidates, layout, least)
     if placed is None:
         return Formed(why_not=f"fewer than {least} free nodes of matching speed can share the model")
     seats = tuple(Seat(peer.account, span) for peer, span in placed)

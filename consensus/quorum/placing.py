@@ -12,6 +12,11 @@ def stage_time(peer: Peer, span: Span, layout: Layout) -> int:
     return max(1, peer.layer_us) * layout.work_of(span)
 
 
+def is_cut(part: int, parts: int) -> bool:
+    """Whether a stage may end before ``part``: embedding or head alone is none."""
+    return part not in {1, parts - 1}
+
+
 def place(members: Sequence[tuple[Peer, Span]], layout: Layout) -> list[tuple[Peer, Span]] | None:
     """Split the model among all members, in pipeline order; None where they cannot cover it with a part for each.
 
@@ -28,8 +33,8 @@ def place(members: Sequence[tuple[Peer, Span]], layout: Layout) -> list[tuple[Pe
             if start not in held:
                 continue
             for stop in range(start + 1, held.stop + 1):
-                if stop in {1, layout.parts - 1}:
-                    continue  # embedding or head alone is no stage
+                if not is_cut(stop, layout.parts):
+                    continue
                 found = (max(slowest, stage_time(peer, Span(start, stop), layout)), (*cuts, stop))
                 if stop not in reached or found < reached[stop]:
                     reached[stop] = found

@@ -63,6 +63,8 @@ class NodeRow(BaseModel):
     shards: Count = 0
     presence: Literal["online", "stale", "offline"] = "online"
     last_heartbeat: Count = 0
+    aside: bool = False
+    """Takes no seat in a quorum."""
 
     @property
     def tier(self) -> int:

@@ -97,4 +97,5 @@ def _node(address: str, one: Seen) -> NodeRow:
         memory=one.node.memory,
         held=None if held is None else Range(start=held.start, stop=held.stop),
         last_heartbeat=one.at,
+        aside=one.aside,
     )

@@ -242,7 +242,7 @@ class RoundLoop:
         if team is not None and self._train_in_team(view, team):
             return
         if p.modes.forced is Mode.PIPELINE or (p.waits(view) and not self._has_begun(view)):
-            p.reporter.update(activity="waiting for a quorum to come to be")
+            p.reporter.update(activity=f"waiting for a quorum to come to be; {p.standing() or 'no peers'}")
             return
         self._alone(view)
         work = self._work(view)

@@ -197,7 +197,8 @@ def test_a_draw_decides_what_is_trained_again(tmp_path: Path, dataset: Dataset) 
         house.honest(ada)
         held += house.honest(bob).state == "held"
     assert 4 <= held <= 20
-    assert house.recomputer.run() == held
+    # What was held only because it looked unlike the first few is not trained again once there are others like it.
+    assert 4 <= house.recomputer.run() <= held
     assert {row.state for row in house.updates()} == {"accepted"}
     assert house.recomputer.run() == 0
     house.close()

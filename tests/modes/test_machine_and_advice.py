@@ -222,6 +222,11 @@ def test_of_those_that_hold_alike_the_one_with_the_largest_account_chooses_anew(
     assert held(1, [row(3, 0, 5)], 30) == Span(0, 5)
     assert held(3, [row(1, 0, 5), row(2, 5, 8)], 30) == Span(0, 5)  # nothing is missing
     assert held(3, [row(1, 2, 5)], 30) == Span(0, 5)  # nobody else holds its first parts
+    # One that takes no seat, or is too fast or too slow for this one, fills no gap and is not asked to move.
+    for change in ({"aside": True}, {"mode": "verify"}, {"layer_us": 2_000_000}):
+        moved = held(3, [*alike, row(9, 0, 8, **change)], 30)
+        assert moved is not None, change
+        assert moved.stop == 8, change
 
 
 def test_a_node_that_holds_everything_needs_no_quorum() -> None:
