@@ -24,11 +24,11 @@ LIMIT: Final = 4 * TIMEOUT + 30.0
 take a dial and a door of as much again; then the lost one is offline, and a proposal is answered."""
 
 
-def first_round(fleet: Fleet) -> tuple[str, list[Node]]:
-    """Wait until a quorum has trained a round; its id, and its members in the order of their seats."""
+def first_round(fleet: Fleet, since: float = 0.0) -> tuple[str, list[Node]]:
+    """Wait until a quorum has trained a round after `since`; its id, and its members in the order of their seats."""
     until = time.monotonic() + FIRST_SECONDS
     while time.monotonic() < until:
-        for line in fleet.rounds():
+        for line in (one for one in fleet.rounds() if one["at"] > since):
             told = [(node, one) for node in fleet.nodes for one in list(node.said) if is_round(one, line["quorum"])]
             if len({one["seat"] for _, one in told}) == line["members"]:
                 seats = {one["seat"]: node for node, one in told}
@@ -43,9 +43,30 @@ def is_round(line: Said, quorum: str) -> bool:
 
 
 def in_batch(node: Node, quorum: str) -> None:
-    """Wait until the node is past the third step of a round that it has not finished."""
+    """Wait until the node is past the third step of a round that it has not finished. Raises HangError, at once where
+    the quorum fails before that."""
     since = max(line["at"] for line in node.said if is_round(line, quorum))
-    node.next(lambda line: line.get("step") == 2 and line["quorum"] == quorum, 60, since)
+    ended = node.next(
+        lambda line: line.get("quorum") == quorum and (line.get("step") == 2 or "failed" in line), 60, since
+    )
+    if "failed" in ended:
+        raise HangError(f"the quorum failed before it was disturbed: {ended['failed']}")
+
+
+def any_in_batch(fleet: Fleet, seat: int, tries: int = 4) -> tuple[str, list[Node]]:
+    """As `first_round`, with the member of a seat in a batch: of the quorum that comes next where one fails by itself,
+    as it may on a machine whose processes wait for each other. Raises HangError."""
+    since = 0.0
+    for left in reversed(range(tries)):
+        quorum, members = first_round(fleet, since)
+        try:
+            in_batch(members[seat], quorum)
+            break
+        except HangError:
+            if not left:
+                raise
+            since = time.monotonic()
+    return quorum, members
 
 
 def successor(nodes: list[Node], old: str, since: float, limit: float) -> tuple[float, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from bench.chaos import sync_faults
 from bench.chaos.fleet import HOLDINGS, Fleet
-from bench.chaos.quorum_faults import agreed, first_round, in_batch, is_round, options, successor
+from bench.chaos.quorum_faults import agreed, any_in_batch, is_round, options, successor
 
 pytestmark = pytest.mark.process
 PATIENCE = 300.0
@@ -19,10 +19,9 @@ PATIENCE = 300.0
 
 
 def test_a_killed_peer_process_costs_no_quorum_and_a_restarted_member_is_in_the_next(tmp_path: Path) -> None:
-    with Fleet(tmp_path, options(timeout=30.0)) as fleet:
+    with Fleet(tmp_path, options(timeout=30.0, more=("--tell-steps", "--pace", "3"))) as fleet:
         fleet.start(HOLDINGS)
-        old, members = first_round(fleet)
-        in_batch(members[1], old)
+        old, members = any_in_batch(fleet, 1)
         since = time.monotonic()
         os.kill(members[1].hello["peer_process"], signal.SIGKILL)
         for node in members:

@@ -54,5 +54,3 @@ def kind(request: pytest.FixtureRequest) -> str:
 def one_thread() -> None:
     """Tensors this small gain nothing from a second one."""
     torch.set_num_threads(1)
-
-
