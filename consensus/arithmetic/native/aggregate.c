@@ -20,6 +20,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 #define TILE 64        /* columns sorted at once: 50 rows of them and their weights stay in the first cache */
+#define AHEAD 512      /* columns that a row is asked for before their turn: processors foresee fewer rows than there may be */
 #define GRID_BITS 29   /* the largest kept value of a column is an integer below 2^30 on the column's grid */
 #define LEAST 0x1p-90f /* a column whose kept values all stay below this is zero */
 #define BLOCK 512      /* columns whose products of 12-bit integers fit an int32 */
@@ -32,6 +33,7 @@ INLINE int32_t bits_of(float x) { int32_t i; memcpy(&i, &x, 4); return i; }
 typedef struct {
     const float *const *rows;
     const int64_t *weights; /* >= 1 each */
+    long columns;
     int n, equal, all; /* whether the weights are equal; whether the window leaves nothing out */
     int64_t unit, low, high; /* the part [low, high] of the cumulative weights times unit is kept */
     float limit; /* finite; values are clamped to +-limit first */
@@ -106,6 +108,8 @@ INLINE int load(const Window *w, long at, int count, float *v) {
     int32_t worst = 0;
     for (int i = 0; i < w->n; i++) {
         float *restrict to = v + i * TILE;
+        if (at + AHEAD + TILE <= w->columns)
+            for (int t = 0; t < TILE; t += 16) __builtin_prefetch(w->rows[i] + at + AHEAD + t);
         memset(to, 0, TILE * sizeof(float));
         memcpy(to, w->rows[i] + at, count * sizeof(float));
         for (int t = 0; t < TILE; t++) {
@@ -221,7 +225,7 @@ CLONES static int even_tile(const Window *w, long at, int count, const Pair *pai
 /* Of each column the mean of what lies in the window. Returns 1, 0 for a value that is not finite, -1 without memory. */
 int ponw_window(const float *const *rows, const int64_t *weights, int n, long columns, int64_t unit, int64_t low,
                 int64_t high, float limit, int threads, float *out) {
-    Window w = {rows, weights, n, 1, 0, unit, low, high, limit};
+    Window w = {rows, weights, columns, n, 1, 0, unit, low, high, limit};
     int64_t sum = 0;
     for (int i = 0; i < n; i++) {
         w.equal &= weights[i] == weights[0];
