@@ -5,7 +5,7 @@ from typing import Final
 
 from consensus.extensions import built
 
-VARIANTS: Final = ("avx512", "avx2", "portable")
+VARIANTS: Final = ("amx", "avx512", "avx2", "portable")
 """Fastest first."""
 
 _P, _L, _I, _F = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float
@@ -14,8 +14,11 @@ _SIGNATURES: Final[dict[str, tuple[list[type], type | None]]] = {
     "ponw_threads": ([_I], _I),
     "ponw_isa": ([], ctypes.c_char_p),
     "ponw_cpu_ok": ([], _I),
+    "ponw_packed": ([_I, _I], _L),
     "ponw_pack_rows": ([_P, _L, _I, _I, _P, _P], None),
     "ponw_pack_cols": ([_P, _L, _I, _I, _P, _P], None),
+    "ponw_pack_rows_left": ([_P, _L, _I, _I, _P, _P], None),
+    "ponw_pack_cols_left": ([_P, _L, _I, _I, _P, _P], None),
     "ponw_gemm": ([_P, _P, _P, _P, _I, _I, _I, _P, _L, _I], None),
     "ponw_rmsnorm": ([_P, _I, _I, _F, _F, _P, _P], None),
     "ponw_rmsnorm_grad": ([_P, _P, _P, _I, _I, _F, _P, _I], None),
