@@ -12,7 +12,7 @@ from torch import Tensor
 
 from consensus.arithmetic import numbers
 from consensus.arithmetic.engine import AdamWConstants
-from consensus.arithmetic.library import Library
+from consensus.arithmetic.library import Library, packed_words
 from consensus.arithmetic.reference import RMS_EPS, attention_scale, root_scale
 
 
@@ -110,7 +110,7 @@ class Compiled:
 
     def _packing(self, rows: int, k: int) -> _Packed:
         scale = self._arena.take(_blocks(k) * _panels(rows) * 16).view(torch.float32)
-        return _Packed(self._arena.take(self._c.ponw_packed(rows, k)), scale)
+        return _Packed(self._arena.take(packed_words(rows, k)), scale)
 
     def _left_rows(self, x: Tensor) -> _Packed:
         rows, k = x.shape
@@ -149,9 +149,10 @@ class Compiled:
         self._right_cols(w, held.backward)
         return held
 
-    def _own(self, rows: int, k: int) -> _Packed:
+    @staticmethod
+    def _own(rows: int, k: int) -> _Packed:
         scale = torch.empty(_blocks(k) * _panels(rows) * 16, dtype=torch.float32)
-        return _Packed(torch.empty(self._c.ponw_packed(rows, k), dtype=torch.int32), scale)
+        return _Packed(torch.empty(packed_words(rows, k), dtype=torch.int32), scale)
 
     def linear(self, x: Tensor, w: Any) -> tuple[Tensor, Any]:
         rows = x.shape[0]

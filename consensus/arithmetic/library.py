@@ -14,7 +14,6 @@ _SIGNATURES: Final[dict[str, tuple[list[type], type | None]]] = {
     "ponw_threads": ([_I], _I),
     "ponw_isa": ([], ctypes.c_char_p),
     "ponw_cpu_ok": ([], _I),
-    "ponw_packed": ([_I, _I], _L),
     "ponw_pack_rows": ([_P, _L, _I, _I, _P, _P], None),
     "ponw_pack_cols": ([_P, _L, _I, _I, _P, _P], None),
     "ponw_pack_rows_left": ([_P, _L, _I, _I, _P, _P], None),
@@ -36,6 +35,12 @@ _SIGNATURES: Final[dict[str, tuple[list[type], type | None]]] = {
     "ponw_decode_work": ([_P], _L),
     "ponw_decode": ([_P, _P, _I, _I, _P], None),
 }
+
+
+def packed_words(rows: int, k: int) -> int:
+    """32-bit words to keep for ``rows`` packed rows of ``k`` terms: enough for every variant, so that estimates of
+    memory are alike on every machine. Panels of 16 rows, two bytes a term; tiles take 64 terms at a time."""
+    return -(-rows // 16) * -(-k // 64) * 512
 
 
 class Library:
