@@ -21,7 +21,7 @@ CAPS = {
     "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "ALL", "MKL_ENABLE_INSTRUCTIONS": "AVX512"},
 }
 """What each cap is called by PyTorch, oneDNN and MKL."""
-VARIANTS = {"default": ("portable",), "avx2": ("portable", "avx2"), "avx512": ("portable", "avx2", "avx512")}
+VARIANTS = {"default": ("portable",), "avx2": ("portable", "avx2"), "avx512": ("portable", "avx2", "avx512", "amx")}
 THREADS = (1, 2)
 Say = Callable[[str], None]
 

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     mode: Literal["solo", "pipeline", "async", "data", "verify", "inference", "idle"] | None = Field(
         None, description="what the node does; unset lets the protocol's rules choose"
     )
-    max_isa: Literal["portable", "avx2", "avx512"] | None = Field(
+    max_isa: Literal["portable", "avx2", "avx512", "amx"] | None = Field(
         None, description="highest instruction set to use; unset uses the best that passes its self-check"
     )
     anvil: Path | None = Field(None, description="the anvil program for `ponw devnet`")

@@ -31,7 +31,8 @@ FLAGS = (
 def sources() -> str:
     """sha256 over everything that the file is made of."""
     digest = hashlib.sha256(" ".join((*FLAGS, *EXPORTS)).encode())
-    for path in sorted([NATIVE / "kernels.inc", NATIVE / "gemm.inc", *(NATIVE / "wasm").rglob("*.*")]):
+    shared = [NATIVE / f"{name}.inc" for name in ("kernels", "gemm", "pack", "attention")]
+    for path in sorted([*shared, *(NATIVE / "wasm").rglob("*.*")]):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from consensus.arithmetic import numbers
 from consensus.arithmetic.engine import AdamWConstants
-from consensus.arithmetic.library import Library
+from consensus.arithmetic.library import Library, packed_words
 from consensus.arithmetic.reference import RMS_EPS, attention_scale, root_scale
 
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """A quantised operand: 16-row panels of int16 pairs, and scales [block, rows padded to 16]."""
+    """A quantised operand: 16-row panels as the kernel lays them out, and scales [block, rows padded to 16]."""
 
     data: Tensor
     scale: Tensor
@@ -68,11 +68,6 @@ def _panels(rows: int) -> int:
     return (rows + 15) // 16
 
 
-def _packed_words(rows: int, k: int) -> int:
-    blocks, rest = divmod(k, numbers.BLOCK)
-    return _panels(rows) * 16 * (blocks * numbers.BLOCK // 2 + (rest + 1) // 2)
-
-
 def _blocks(k: int) -> int:
     return -(-k // numbers.BLOCK)
 
@@ -115,14 +110,26 @@ class Compiled:
 
     def _packing(self, rows: int, k: int) -> _Packed:
         scale = self._arena.take(_blocks(k) * _panels(rows) * 16).view(torch.float32)
-        return _Packed(self._arena.take(_packed_words(rows, k)), scale)
+        return _Packed(self._arena.take(packed_words(rows, k)), scale)
 
-    def _pack_rows(self, x: Tensor, out: _Packed) -> _Packed:
+    def _left_rows(self, x: Tensor) -> _Packed:
+        rows, k = x.shape
+        out = self._packing(rows, k)
+        self._c.ponw_pack_rows_left(x.data_ptr(), k, rows, k, out.data.data_ptr(), out.scale.data_ptr())
+        return out
+
+    def _left_cols(self, x: Tensor) -> _Packed:
+        k, rows = x.shape
+        out = self._packing(rows, k)
+        self._c.ponw_pack_cols_left(x.data_ptr(), rows, k, rows, out.data.data_ptr(), out.scale.data_ptr())
+        return out
+
+    def _right_rows(self, x: Tensor, out: _Packed) -> _Packed:
         rows, k = x.shape
         self._c.ponw_pack_rows(x.data_ptr(), k, rows, k, out.data.data_ptr(), out.scale.data_ptr())
         return out
 
-    def _pack_cols(self, x: Tensor, out: _Packed) -> _Packed:
+    def _right_cols(self, x: Tensor, out: _Packed) -> _Packed:
         k, rows = x.shape
         self._c.ponw_pack_cols(x.data_ptr(), rows, k, rows, out.data.data_ptr(), out.scale.data_ptr())
         return out
@@ -138,29 +145,27 @@ class Compiled:
         if held is None or (held.outputs, held.inputs) != (n, k):
             held = _Weight(n, k, self._own(n, k), self._own(k, n))
             self._weights[name] = held
-        self._pack_rows(w, held.forward)
-        self._pack_cols(w, held.backward)
+        self._right_rows(w, held.forward)
+        self._right_cols(w, held.backward)
         return held
 
     @staticmethod
     def _own(rows: int, k: int) -> _Packed:
         scale = torch.empty(_blocks(k) * _panels(rows) * 16, dtype=torch.float32)
-        return _Packed(torch.empty(_packed_words(rows, k), dtype=torch.int32), scale)
+        return _Packed(torch.empty(packed_words(rows, k), dtype=torch.int32), scale)
 
     def linear(self, x: Tensor, w: Any) -> tuple[Tensor, Any]:
         rows = x.shape[0]
         y = self._floats(rows, w.outputs)
-        self._gemm(self._pack_rows(x, self._packing(rows, w.inputs)), w.forward, (rows, w.outputs, w.inputs), y, False)
+        self._gemm(self._left_rows(x), w.forward, (rows, w.outputs, w.inputs), y, False)
         return y, x
 
     def linear_grad(self, dy: Tensor, saved: Any, w: Any, dw: Tensor, accumulate: bool) -> Tensor:
         rows = dy.shape[0]
         dx = self._floats(rows, w.inputs)
-        dy_cols = self._pack_cols(dy, self._packing(w.outputs, rows))
-        x_cols = self._pack_cols(saved, self._packing(w.inputs, rows))
-        self._gemm(dy_cols, x_cols, (w.outputs, w.inputs, rows), dw, accumulate)
-        dy_rows = self._pack_rows(dy, self._packing(rows, w.outputs))
-        self._gemm(dy_rows, w.backward, (rows, w.inputs, w.outputs), dx, False)
+        x_cols = self._right_cols(saved, self._packing(w.inputs, rows))
+        self._gemm(self._left_cols(dy), x_cols, (w.outputs, w.inputs, rows), dw, accumulate)
+        self._gemm(self._left_rows(dy), w.backward, (rows, w.inputs, w.outputs), dx, False)
         return dx
 
     def rmsnorm(self, x: Tensor) -> tuple[Tensor, Any]:

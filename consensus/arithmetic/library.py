@@ -5,7 +5,7 @@ from typing import Final
 
 from consensus.extensions import built
 
-VARIANTS: Final = ("avx512", "avx2", "portable")
+VARIANTS: Final = ("amx", "avx512", "avx2", "portable")
 """Fastest first."""
 
 _P, _L, _I, _F = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float
@@ -16,6 +16,8 @@ _SIGNATURES: Final[dict[str, tuple[list[type], type | None]]] = {
     "ponw_cpu_ok": ([], _I),
     "ponw_pack_rows": ([_P, _L, _I, _I, _P, _P], None),
     "ponw_pack_cols": ([_P, _L, _I, _I, _P, _P], None),
+    "ponw_pack_rows_left": ([_P, _L, _I, _I, _P, _P], None),
+    "ponw_pack_cols_left": ([_P, _L, _I, _I, _P, _P], None),
     "ponw_gemm": ([_P, _P, _P, _P, _I, _I, _I, _P, _L, _I], None),
     "ponw_rmsnorm": ([_P, _I, _I, _F, _F, _P, _P], None),
     "ponw_rmsnorm_grad": ([_P, _P, _P, _I, _I, _F, _P, _I], None),
@@ -33,6 +35,12 @@ _SIGNATURES: Final[dict[str, tuple[list[type], type | None]]] = {
     "ponw_decode_work": ([_P], _L),
     "ponw_decode": ([_P, _P, _I, _I, _P], None),
 }
+
+
+def packed_words(rows: int, k: int) -> int:
+    """32-bit words to keep for ``rows`` packed rows of ``k`` terms: enough for every variant, so that estimates of
+    memory are alike on every machine. Panels of 16 rows, two bytes a term; tiles take 64 terms at a time."""
+    return -(-rows // 16) * -(-k // 64) * 512
 
 
 class Library:

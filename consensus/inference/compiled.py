@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from consensus.arithmetic import numbers
-from consensus.arithmetic.library import Library
+from consensus.arithmetic.library import Library, packed_words
 from consensus.arithmetic.reference import RMS_EPS, attention_scale
 from consensus.inference.decoding import MAX_ROWS, Row, check, check_rows
 from consensus.inference.pace import Clock, Pace
@@ -78,9 +78,8 @@ class CompiledDecoder:
     def _pack(self, w: Tensor) -> _Matrix:
         """The forward half of the engine's `pack_weight`: the same integers and scales."""
         n, k = w.shape
-        panels, (blocks, rest) = -(-n // 16), divmod(k, numbers.BLOCK)
-        data = torch.empty(panels * 16 * (blocks * numbers.BLOCK // 2 + (rest + 1) // 2), dtype=torch.int32)
-        scale = torch.empty(-(-k // numbers.BLOCK) * panels * 16, dtype=torch.float32)
+        data = torch.empty(packed_words(n, k), dtype=torch.int32)
+        scale = torch.empty(-(-k // numbers.BLOCK) * -(-n // 16) * 16, dtype=torch.float32)
         source = w.contiguous()
         self._c.ponw_pack_rows(source.data_ptr(), k, n, k, data.data_ptr(), scale.data_ptr())
         self._held += [data, scale]

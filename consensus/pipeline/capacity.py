@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from consensus.arithmetic.library import packed_words
 from consensus.arithmetic.numbers import BLOCK
 from consensus.model.config import ModelConfig
 from consensus.pipeline.schedule import in_flight
@@ -72,6 +73,5 @@ def _linear_words(rows: int, outputs: int, inputs: int) -> int:
 
 
 def _packing_words(rows: int, contracted: int) -> int:
-    """16-row panels of int16 pairs and one fp32 scale a row and block."""
-    padded = (rows + 15) // 16 * 16
-    return padded * ((contracted + 1) // 2) + padded * -(-contracted // BLOCK)
+    """The packed operand and one fp32 scale a row and block."""
+    return packed_words(rows, contracted) + (rows + 15) // 16 * 16 * -(-contracted // BLOCK)

@@ -69,10 +69,10 @@ def test_the_fastest_by_the_clock_is_taken() -> None:
     assert chosen is fast
 
 
-@pytest.mark.parametrize(("cap", "first"), [("avx512", 0), ("avx2", 1), ("portable", 2)])
+@pytest.mark.parametrize(("cap", "first"), [("amx", 0), ("avx512", 1), ("avx2", 2), ("portable", 3)])
 def test_a_limit_on_instructions_is_kept(cap: str, first: int) -> None:
     names = [name for name, _ in candidates(cap)]
-    assert names[: 3 - first] == [f"compiled-{variant}" for variant in library.VARIANTS[first:]]
+    assert names[: 4 - first] == [f"compiled-{variant}" for variant in library.VARIANTS[first:]]
     assert choose_engine(max_isa=cap).name
 
 

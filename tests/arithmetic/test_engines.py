@@ -34,7 +34,7 @@ def engines() -> dict[str, Engine]:
     return found
 
 
-@pytest.fixture(params=["torch-int8", "torch-fp32", "compiled-portable", "compiled-avx2", "compiled-avx512"])
+@pytest.fixture(params=["torch-int8", "torch-fp32", *(f"compiled-{variant}" for variant in library.VARIANTS)])
 def engine(request: pytest.FixtureRequest) -> Engine:
     made = engines().get(request.param)
     if made is None:

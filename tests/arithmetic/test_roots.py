@@ -12,6 +12,9 @@ from node.data.corpus import ensure_default
 
 pytestmark = pytest.mark.process
 
+FIFTY_STEPS = "27790f863126963e3cdbda6b4af20b8ae1fbf637263cd1b5573d7c777c3304f2"
+"""The root after 50 steps of `tiny` on every kernel, processor and GPU that was tried; docs/EXACTNESS.md."""
+
 
 def test_one_root_over_caps_threads_kernels_processes_and_resumption(tmp_path: Path) -> None:
     data = ensure_default(tmp_path / "data").folder
@@ -29,3 +32,10 @@ def test_one_root_over_caps_threads_kernels_processes_and_resumption(tmp_path: P
         roots[f"resumed at {at}"] = run(plan, 4, data, "--checkpoints", folder, "--resume", str(at))
     assert len(set(roots.values())) == 1, roots
     assert run(first, 3, data) not in roots.values()
+
+
+def test_fifty_steps_of_the_first_kernel_here_end_at_the_published_root(tmp_path: Path) -> None:
+    compiled = [f"compiled-{v}" for v in library.VARIANTS if library.load(v) is not None]
+    kernel = (compiled or ["torch-fp64"])[0]
+    root, _ = run(Configuration(caps_here()[-1], 1, kernel), 50, ensure_default(tmp_path / "data").folder)
+    assert root == FIFTY_STEPS
