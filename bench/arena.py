@@ -27,9 +27,10 @@ from consensus.program.execute import Watch
 from consensus.program.known import suite_of
 from consensus.program.step import PARTS, schedule_row
 from consensus.training.batches import draw_offsets
+from consensus.training.claimed import claimed_update
 from consensus.training.growth import Transition
 from consensus.training.optimizer import AdamW
-from consensus.training.outer import GlobalState, update_of, update_weight
+from consensus.training.outer import GlobalState, update_weight
 from economics.networks import DEVNET
 from economics.units import Seconds, neuro
 from node.chain import events, keeper
@@ -116,8 +117,8 @@ class Story:
 
     @property
     def update(self) -> dict[str, Tensor]:
-        """Start weights minus end weights."""
-        return update_of(self.states[0].weights, self.states[-1].weights)
+        """What the claim over it names."""
+        return claimed_update(self.states[0].weights, self.states[-1].weights)
 
 
 @dataclass

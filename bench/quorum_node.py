@@ -34,7 +34,8 @@ from consensus.model.init import init_weights
 from consensus.quorum.capacity import layout_of
 from consensus.quorum.parts import Span, part_count
 from consensus.quorum.peers import Peer
-from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
+from consensus.training.claimed import claimed_update
+from consensus.training.outer import GlobalState, outer_step, update_weight
 from consensus.training.step import Trainer, TrainState
 from economics.networks import DEVNET_TIMES, QuorumTimes
 from economics.units import Seconds
@@ -103,7 +104,7 @@ def outer_alone(config: ModelConfig, number: int, leaders: Sequence[bytes], step
     """Global root after the outer step over these leaders' rounds, by this process alone, 32 bytes."""
     start = GlobalState.start(start_weights(config, number))
     ends = [alone_state(config, number, leader, steps).weights for leader in leaders]
-    state = outer_step(start, [(update_weight(steps), update_of(start.weights, end)) for end in ends])
+    state = outer_step(start, [(update_weight(steps), claimed_update(start.weights, end)) for end in ends])
     return global_root(state.weights, state.velocity)
 
 
