@@ -120,6 +120,7 @@ class OuterLoop:
             finally:
                 target.unlink(missing_ok=True)
             if tensor_set_root(update) == final.claim.update_root:
+                log.info("update fetched", node=final.node, uri=uri, bytes=update_bytes(self._shapes))
                 return update
             log.warning("a peer serves another update than it claimed", node=final.node, uri=uri)
         raise PeerError(
