@@ -231,9 +231,10 @@ def _batch(arena: Arena, honest: Story) -> Outcome:
 def updates(config: ModelConfig, honest: Story, draw: random.Random) -> Iterator[Attack]:
     """Lies about what the claim adds to the outer step."""
     program = program_of(config, Stage.UPDATE)
-    kinds = by_kind(program)
+    numbers = made_of_inputs(program)
+    kinds = {kind: [at for at in ops if at in numbers] for kind, ops in by_kind(program).items()}
     inputs = sample_inputs(program, kinds.pop(Kind.INPUT))
-    for op in (*inputs, *(draw.choice(ops) for ops in kinds.values())):
+    for op in (*inputs, *(draw.choice(ops) for ops in kinds.values() if ops)):
         one = program.ops[op]
         element, bit = draw.randrange(one.size), some_bit(one, draw)
         watch = flip(op, element, bit)
@@ -247,6 +248,15 @@ def updates(config: ModelConfig, honest: Story, draw: random.Random) -> Iterator
     yield Attack("update: not rounded", lambda arena: _update_lie(arena, honest, None, plain))
     turned = {name: -tensor for name, tensor in honest.update.items()}
     yield Attack("update: sign turned", lambda arena: _update_lie(arena, honest, None, turned))
+
+
+def made_of_inputs(program: Program) -> set[int]:
+    """The ops that follow from an input. The others are places in a list: beyond its end there is nothing to read."""
+    found: set[int] = set()
+    for at, op in enumerate(program.ops):
+        if op.kind is Kind.INPUT or found.intersection(op.sources):
+            found.add(at)
+    return found
 
 
 def _update_lie(arena: Arena, honest: Story, watch: Watch | None, update: dict[str, Tensor] | None = None) -> Outcome:
