@@ -61,7 +61,9 @@ REGISTRY = "0x" + "11" * 20
 LOOK_SECONDS = 0.2
 MICRO: Final = ModelConfig("micro", layers=4, width=32, heads=2, seq_len=32, batch=32)
 """Two micro-batches, as many parts as `tiny`, and steps that leave a machine to many processes."""
-MODELS: Final = {**PRESETS, MICRO.name: MICRO}
+WIDE: Final = ModelConfig("wide", layers=4, width=256, heads=4, seq_len=64, batch=8)
+"""An update of several chunks."""
+MODELS: Final = {**PRESETS, MICRO.name: MICRO, WIDE.name: WIDE}
 _COUNTED: Final = frozenset({"batches_min"})
 
 
