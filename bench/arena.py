@@ -392,7 +392,7 @@ def flip(op: int, element: int, bit: int) -> Watch:
     def watch(at: int, out: Tensor) -> Tensor:
         if at != op:
             return out
-        lie = out.clone().contiguous()
+        lie = out.clone(memory_format=torch.contiguous_format)  # one element may have any stride
         data = lie.reshape(-1).view(torch.uint8).numpy()
         width = lie.element_size()
         data[element * width + bit // 8] ^= 1 << (bit % 8)
