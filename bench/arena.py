@@ -27,9 +27,10 @@ from consensus.program.execute import Watch
 from consensus.program.known import suite_of
 from consensus.program.step import PARTS, schedule_row
 from consensus.training.batches import draw_offsets
+from consensus.training.claimed import claimed_update
 from consensus.training.growth import Transition
 from consensus.training.optimizer import AdamW
-from consensus.training.outer import GlobalState, update_of, update_weight
+from consensus.training.outer import GlobalState, update_weight
 from economics.networks import DEVNET
 from economics.units import Seconds, neuro
 from node.chain import events, keeper
@@ -116,8 +117,8 @@ class Story:
 
     @property
     def update(self) -> dict[str, Tensor]:
-        """Start weights minus end weights."""
-        return update_of(self.states[0].weights, self.states[-1].weights)
+        """What the claim over it names."""
+        return claimed_update(self.states[0].weights, self.states[-1].weights)
 
 
 @dataclass
@@ -391,7 +392,7 @@ def flip(op: int, element: int, bit: int) -> Watch:
     def watch(at: int, out: Tensor) -> Tensor:
         if at != op:
             return out
-        lie = out.clone().contiguous()
+        lie = out.clone(memory_format=torch.contiguous_format)  # one element may have any stride
         data = lie.reshape(-1).view(torch.uint8).numpy()
         width = lie.element_size()
         data[element * width + bit // 8] ^= 1 << (bit % 8)

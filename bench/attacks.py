@@ -19,6 +19,7 @@ from consensus.dispute.rerun import Rerun, trace_leaves
 from consensus.model.config import ModelConfig
 from consensus.program.execute import Watch
 from consensus.program.ops import WIDTHS, DType, Kind, Op, Program
+from consensus.training.outer import update_of
 
 STEPS = 3
 STEP = 1
@@ -150,7 +151,7 @@ def ulps(honest: Story, program: Program) -> Iterator[Attack]:
 
 
 def nudge(op: int, element: int, by: int) -> Watch:
-    """A lie by some units in the last place."""
+    """A lie by some units in the last place, of a float or of a 32-bit integer."""
 
     def watch(at: int, out: Tensor) -> Tensor:
         if at != op:
@@ -230,15 +231,32 @@ def _batch(arena: Arena, honest: Story) -> Outcome:
 def updates(config: ModelConfig, honest: Story, draw: random.Random) -> Iterator[Attack]:
     """Lies about what the claim adds to the outer step."""
     program = program_of(config, Stage.UPDATE)
-    inputs = {one.name.partition("/")[0]: at for at, one in enumerate(program.ops) if one.kind is Kind.INPUT}
-    for op in (*inputs.values(), by_kind(program)[Kind.SUB][-1]):
+    numbers = made_of_inputs(program)
+    kinds = {kind: [at for at in ops if at in numbers] for kind, ops in by_kind(program).items()}
+    inputs = sample_inputs(program, kinds.pop(Kind.INPUT))
+    for op in (*inputs, *(draw.choice(ops) for ops in kinds.values() if ops)):
         one = program.ops[op]
         element, bit = draw.randrange(one.size), some_bit(one, draw)
         watch = flip(op, element, bit)
         name = f"update: flip {one.name or one.kind.name} element {element} bit {bit}"
         yield Attack(name, lambda arena, watch=watch: _update_lie(arena, honest, watch))  # type: ignore[misc]
+    for by in (1, -1):
+        # The number of steps that an element is rounded to: its neighbour is as good a value, but not the nearest.
+        watch = nudge(draw.choice(kinds[Kind.TO_INT]), 0, by)
+        yield Attack(f"update: rounded {by:+d}", lambda arena, watch=watch: _update_lie(arena, honest, watch))  # type: ignore[misc]
+    plain = update_of(honest.states[0].weights, honest.states[-1].weights)
+    yield Attack("update: not rounded", lambda arena: _update_lie(arena, honest, None, plain))
     turned = {name: -tensor for name, tensor in honest.update.items()}
     yield Attack("update: sign turned", lambda arena: _update_lie(arena, honest, None, turned))
+
+
+def made_of_inputs(program: Program) -> set[int]:
+    """The ops that follow from an input. The others are places in a list: beyond its end there is nothing to read."""
+    found: set[int] = set()
+    for at, op in enumerate(program.ops):
+        if op.kind is Kind.INPUT or found.intersection(op.sources):
+            found.add(at)
+    return found
 
 
 def _update_lie(arena: Arena, honest: Story, watch: Watch | None, update: dict[str, Tensor] | None = None) -> Outcome:

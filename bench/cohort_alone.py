@@ -10,6 +10,7 @@ network's rules:
     rate=0.001 warmup=10 last=0.1    inner rate, its warm-up, its linear decay within a round to that share
     moments=carried                  each contributor keeps its moments
     rule=mean codec=none outer=mean  plain mean; fp32 updates; the mean instead of the Nesterov step
+    codec=claimed                    updates as claims name them: int8 without memory
     batch=32                         sequences a step and contributor, on both sides
 """
 
@@ -26,6 +27,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +41,7 @@ from consensus.aggregation.compression import ErrorFeedback, Int8
 from consensus.arithmetic import choose_engine, set_threads
 from consensus.arithmetic.engine import AdamWConstants
 from consensus.model.config import ModelConfig
+from consensus.training.claimed import claimed_update, update_bytes
 from consensus.training.optimizer import AdamW
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
 from consensus.training.step import Trainer, TrainState
@@ -142,6 +145,8 @@ class Side:
                 if setting.codec == "int8":
                     done = feedback[at].send(Int8(), update)
                     update, feedback[at] = done.update, done.feedback
+                if setting.codec == "claimed":
+                    update = claimed_update(state.weights, begun.weights)
                 sent.append((update_weight(self.steps), update))
             state = _joined(state, sent, setting)
             yield self.loss(state.weights)
@@ -227,6 +232,9 @@ def main() -> int:
         start = start_weights(MODELS[options.model], warm_up(folder, folder / "data", options))
         compare = Comparison(options, Dataset.open(folder / "data"), start)
         results: dict[str, Any] = {"model": options.model, "steps": options.steps}
+        shapes = MODELS[options.model].shapes()
+        results["bytes"] = {"fp32": 4 * sum(map(prod, shapes.values())), "int8": update_bytes(shapes)}
+        print(f"bytes of a contribution a round: {results['bytes']['int8']:,}, fp32 {results['bytes']['fp32']:,}")
         results |= {"warm": {"steps": options.warm, "rate": options.warm_rate, "cooling": options.cooling}}
         results |= {"rates": options.rates, "start_loss": compare.side(Setting(), 0).loss(start), "runs": []}
         for text in options.settings:

@@ -34,7 +34,8 @@ from consensus.model.init import init_weights
 from consensus.quorum.capacity import layout_of
 from consensus.quorum.parts import Span, part_count
 from consensus.quorum.peers import Peer
-from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
+from consensus.training.claimed import claimed_update
+from consensus.training.outer import GlobalState, outer_step, update_weight
 from consensus.training.step import Trainer, TrainState
 from economics.networks import DEVNET_TIMES, QuorumTimes
 from economics.units import Seconds
@@ -60,7 +61,9 @@ REGISTRY = "0x" + "11" * 20
 LOOK_SECONDS = 0.2
 MICRO: Final = ModelConfig("micro", layers=4, width=32, heads=2, seq_len=32, batch=32)
 """Two micro-batches, as many parts as `tiny`, and steps that leave a machine to many processes."""
-MODELS: Final = {**PRESETS, MICRO.name: MICRO}
+WIDE: Final = ModelConfig("wide", layers=4, width=256, heads=4, seq_len=64, batch=8)
+"""An update of several chunks."""
+MODELS: Final = {**PRESETS, MICRO.name: MICRO, WIDE.name: WIDE}
 _COUNTED: Final = frozenset({"batches_min"})
 
 
@@ -103,7 +106,7 @@ def outer_alone(config: ModelConfig, number: int, leaders: Sequence[bytes], step
     """Global root after the outer step over these leaders' rounds, by this process alone, 32 bytes."""
     start = GlobalState.start(start_weights(config, number))
     ends = [alone_state(config, number, leader, steps).weights for leader in leaders]
-    state = outer_step(start, [(update_weight(steps), update_of(start.weights, end)) for end in ends])
+    state = outer_step(start, [(update_weight(steps), claimed_update(start.weights, end)) for end in ends])
     return global_root(state.weights, state.velocity)
 
 

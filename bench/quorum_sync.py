@@ -16,7 +16,8 @@ from torch import Tensor
 
 from consensus.commitments.tensors import global_root, tensor_set_root
 from consensus.model.config import ModelConfig
-from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
+from consensus.training.claimed import claimed_update, unpack_update, update_bytes
+from consensus.training.outer import GlobalState, outer_step, update_weight
 from node.artefacts.layout import UPDATE_NAME
 from node.artefacts.publisher import RoundPublisher
 from node.errors import PeerError
@@ -26,7 +27,6 @@ from node.net.transfer import PROTOCOL, same_versions
 from node.net.wire.common_pb2 import Versions
 from node.paths import private_folder
 from node.quorum.port import NetPort
-from node.storage.tensorfile import largest_file, load_tensors
 
 Start = Callable[[ModelConfig, int], dict[str, Tensor]]
 DIAL_SECONDS: Final = 5.0
@@ -50,7 +50,7 @@ class Sync:
 
     def publish(self, number: int, start: Mapping[str, Tensor], end: Mapping[str, Tensor]) -> str:
         """Serve this leader's update of a round; its root as hex, which a claim would commit to."""
-        update = update_of(start, end)
+        update = claimed_update(start, end)
         self._serve(number, update)
         return tensor_set_root(update).hex()
 
@@ -80,7 +80,7 @@ class Sync:
                 except PeerError as error:
                     last = error
                     continue
-                update = load_tensors(target, shapes).tensors
+                update = unpack_update(target.read_bytes(), shapes)
                 if tensor_set_root(update).hex() == one["root"]:
                     self._serve(copy_number(one["leader"]), update)
                     return update
@@ -101,11 +101,11 @@ class Sync:
             return
         with StreamArtefacts(dial, peer, self._versions, attempts=2) as client:
             index = client.index(number)
-            client.fetch(index, UPDATE_NAME, target, max_bytes=largest_file(self._config.shapes()))
+            client.fetch(index, UPDATE_NAME, target, max_bytes=update_bytes(self._config.shapes()))
 
     def _serve(self, number: int, update: Mapping[str, Tensor]) -> None:
         publisher = RoundPublisher(self._root, number)
-        publisher.put_update(dict(update), {})
+        publisher.put_update(update)
         publisher.finish()
 
 

@@ -14,7 +14,7 @@ from bench.native import Native
 from consensus.commitments.batch import batch_root
 from consensus.commitments.tensors import state_root, tensor_set_root
 from consensus.commitments.trace import StepLeaf, Trace, loss_bits
-from consensus.training.outer import update_of
+from consensus.training.claimed import claimed_update
 from consensus.training.step import TrainState
 from economics.cohort import inner_steps, segment_length
 from economics.constants import AUDIT_SEGMENTS
@@ -78,7 +78,7 @@ def _audit_share(state: TrainState, weights: dict[str, Tensor], step_s: float) -
     steps = inner_steps(1)
     recomputed = AUDIT_SEGMENTS * segment_length(steps) * step_s
     checks = (AUDIT_SEGMENTS + 1) * _timed(lambda: state_root(state.weights, state.m, state.v))
-    update = _timed(lambda: tensor_set_root(update_of(weights, state.weights)))
+    update = _timed(lambda: tensor_set_root(claimed_update(weights, state.weights)))
     return (recomputed + checks + update) / (steps * step_s)
 
 

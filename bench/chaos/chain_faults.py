@@ -16,7 +16,8 @@ from consensus.commitments.claim import ClaimKind
 from consensus.commitments.tensors import global_root
 from consensus.commitments.trace import Trace
 from consensus.model.config import PRESETS
-from consensus.training.outer import outer_step, update_of, update_weight
+from consensus.training.claimed import claimed_update
+from consensus.training.outer import outer_step, update_weight
 from consensus.training.step import TrainState
 from economics.networks import DEVNET
 from economics.units import Seconds
@@ -120,7 +121,7 @@ def undisturbed(world: World, view: RoundView) -> Report:
         task = Task(view.info.randomness, bytes.fromhex(final.node[2:]))
         leaves = list(shop.steps(state, task, final.claim.steps))
         right &= final.claim.trace_root == Trace(leaves).root() and final.claim.end_root == leaves[-1].state_root
-        updates.append((update_weight(final.claim.steps), update_of(start.weights, state.weights)))
+        updates.append((update_weight(final.claim.steps), claimed_update(start.weights, state.weights)))
     after = outer_step(start, updates)
     root = global_root(after.weights, after.velocity)
     posted: dict[tuple[str, int, ClaimKind], int] = {}

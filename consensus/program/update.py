@@ -1,4 +1,4 @@
-"""What a claim adds to the outer step, as a program: start weights minus end weights."""
+"""What a claim adds to the outer step, as a program: start weights minus end weights, rounded as they travel."""
 
 from functools import cache
 
@@ -14,31 +14,18 @@ from consensus.program.ops import Program
 
 @cache
 def update_program(config: ModelConfig) -> Program:
-    """Inputs: ``start/NAME`` and ``end/NAME``; outputs: ``update/NAME``."""
+    """Inputs: ``start/NAME`` and ``end/NAME``; outputs: ``update/NAME``, as ``claimed_update`` has them."""
     if config.young:
         return update_program(config.grown_up)
     shapes, layer = config.shapes(), layer_of(config)
     given = {f"{part}/{name}": torch.empty(shape) for part in ("start", "end") for name, shape in shapes.items()}
 
     def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {f"update/{name}": _difference(inputs, name, layer(name)) for name in shapes}
+        return {f"update/{name}": _rounded(inputs, name, layer(name)) for name in shapes}
 
     return capture(step, given, layer)
 
 
-@cache
-def rounded_update_program(config: ModelConfig) -> Program:
-    """The same with updates as ``Int8`` carries them: what a claim could name so that its contribution travels in a
-    quarter of the bytes and stays disputable. No suite holds it yet."""
-    shapes = config.grown_up.shapes()
-    given = {f"{part}/{name}": torch.empty(shape) for part in ("start", "end") for name, shape in shapes.items()}
-
-    def step(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {f"update/{name}": through_int8(inputs[f"start/{name}"] - inputs[f"end/{name}"]) for name in shapes}
-
-    return capture(step, given)
-
-
-def _difference(inputs: dict[str, Tensor], name: str, layer: int) -> Tensor:
+def _rounded(inputs: dict[str, Tensor], name: str, layer: int) -> Tensor:
     with for_layer(layer):
-        return inputs[f"start/{name}"] - inputs[f"end/{name}"]
+        return through_int8(inputs[f"start/{name}"] - inputs[f"end/{name}"])

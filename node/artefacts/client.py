@@ -11,7 +11,10 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from torch import Tensor
 
+from consensus.errors import CompressionError
+from consensus.training.claimed import unpack_update, update_bytes
 from node.artefacts.errors import (
     ArtefactHashError,
     ArtefactMissingError,
@@ -23,6 +26,7 @@ from node.artefacts.layout import (
     INDEX_LIMIT,
     LEAF_BYTES,
     TRACE_NAME,
+    UPDATE_NAME,
     IndexEntry,
     RoundIndex,
     ops_name,
@@ -136,6 +140,22 @@ class ArtefactClient:
             TensorFileError: it holds something else.
         """
         return load_tensors(self.fetch(index, name, target, max_bytes=largest_file(shapes)), shapes)
+
+    def fetch_update(self, index: RoundIndex, shapes: Shapes, target: Path) -> dict[str, Tensor]:
+        """The update that is published for a round, fp32; its length is known before a byte is asked for.
+
+        Raises, besides the class's:
+            ArtefactRefusedError: the bytes are no update of these shapes.
+        """
+        due, entry = update_bytes(shapes), index.find(UPDATE_NAME)
+        if entry is not None and entry.size != due:
+            raise ArtefactSizeError(
+                f"{self.uri} offers an update of {entry.size} bytes where {due} are due.", _UNTRUSTED
+            )
+        try:
+            return unpack_update(self.fetch(index, UPDATE_NAME, target, max_bytes=due).read_bytes(), shapes)
+        except CompressionError as error:
+            raise ArtefactRefusedError(f"{self.uri} serves no update: {error}.", _UNTRUSTED) from error
 
     def _retrying(self) -> Retrying:
         return Retrying(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 ARTEFACTS_NAME = "artefacts"
 INDEX_NAME = "index.json"
 TRACE_NAME = "trace.bin"
-UPDATE_NAME = "update.safetensors"
+UPDATE_NAME = "update.bin"
 CLAIM_NAME = "claim.json"
 GLOBAL_NAME = "global.safetensors"
 INDEX_LIMIT = 1 << 20
@@ -21,7 +21,7 @@ LEAF_BYTES = 72
 
 _STEP = r"(0|[1-9][0-9]{0,9})"
 _NAME = (
-    r"(trace\.bin|claim\.json|global\.safetensors|update\.safetensors"
+    r"(trace\.bin|claim\.json|global\.safetensors|update\.bin"
     rf"|checkpoint-{_STEP}\.safetensors|ops-{_STEP}\.bin)"
 )
 _ROUND = r"(0|[1-9][0-9]{0,17})"

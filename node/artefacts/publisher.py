@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
+from torch import Tensor
 
+from consensus.training.claimed import pack_update
 from node.artefacts.layout import (
     CLAIM_NAME,
     GLOBAL_NAME,
@@ -28,7 +29,6 @@ from node.artefacts.layout import (
 )
 from node.paths import private_folder, read_bounded, write_atomic
 from node.storage.files import atomic_file, publish, read_chunks, reporting, sweep_temporaries, temporary_beside
-from node.storage.tensorfile import save_tensors
 
 
 class RoundPublisher:
@@ -54,9 +54,13 @@ class RoundPublisher:
         with atomic_file(self.folder / TRACE_NAME) as file:
             file.writelines(leaves)
 
-    def put_update(self, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-        """update.safetensors: `start weights − end weights`, fp32."""
-        save_tensors(self.folder / UPDATE_NAME, tensors, metadata)
+    def put_update(self, update: Mapping[str, Tensor]) -> None:
+        """update.bin: the claimed update, in int8 blocks.
+
+        Raises:
+            CompressionError (consensus): it is none that a claim could name.
+        """
+        write_atomic(self.folder / UPDATE_NAME, pack_update(update))
 
     def put_claim(self, body: bytes) -> None:
         """claim.json: the claim as posted."""

@@ -14,7 +14,7 @@ from consensus.dispute.audit import first_difference
 from consensus.dispute.challenger import Challenger
 from consensus.dispute.rerun import trace_leaves
 from consensus.errors import DivergedError
-from consensus.training.outer import update_of
+from consensus.training.claimed import claimed_update
 from consensus.training.step import TrainState
 from node.artefacts.client import ArtefactClient
 from node.dispute.desk import Desk
@@ -57,7 +57,7 @@ def review(desk: Desk, view: RoundView, claim: ClaimView, games: list[Game], pro
     last = claim.claim.steps - 1
     if leaves[last].state_root != claim.claim.end_root:
         return Review(False, last, f"step {last}: the trace does not end in the claim's end root")
-    update = tensor_set_root(update_of(start.weights, state.weights))
+    update = tensor_set_root(claimed_update(start.weights, state.weights))
     if update != claim.claim.update_root:
         words = f"the update: committed {_hex(claim.claim.update_root)}, recomputed {_hex(update)}"
         return Review(False, claim.claim.steps, words)

@@ -11,16 +11,17 @@ from consensus.commitments.tensors import state_root, tensor_set_root
 from consensus.commitments.trace import StepLeaf, Trace
 from consensus.dispute.audit import Segment, draw_segments, first_difference
 from consensus.errors import CommitmentError, DivergedError
-from consensus.training.outer import update_of
+from consensus.training.claimed import claimed_update, pack_update
 from consensus.training.step import TrainState
 from economics.cohort import segment_length
 from economics.constants import AUDIT_SEGMENTS
 from node.artefacts.client import ArtefactClient
 from node.artefacts.layout import RoundIndex, checkpoint_name
 from node.errors import PeerError
+from node.paths import write_atomic
 from node.storage.checkpoints import TRAIN_GROUPS
 from node.storage.errors import TensorFileError
-from node.storage.tensorfile import Tensors, load_tensors, save_tensors
+from node.storage.tensorfile import Tensors, load_tensors
 from node.training.ledger import ClaimView, RoundView
 from node.training.work import Task, Workshop
 
@@ -86,12 +87,12 @@ class Auditor:
 
     def update(self, suspect: ClaimView) -> Path:
         """Where the checked update of a claim is kept."""
-        return self._folder / "updates" / f"{suspect.claim.round}-{suspect.hash.hex()}.safetensors"
+        return self._folder / "updates" / f"{suspect.claim.round}-{suspect.hash.hex()}.bin"
 
     def drop_before(self, number: int) -> None:
         """Remove updates of rounds before this one."""
         folder = self._folder / "updates"
-        for path in folder.glob("*-*.safetensors") if folder.is_dir() else ():
+        for path in folder.glob("*-*.bin") if folder.is_dir() else ():
             if int(path.name.partition("-")[0]) < number:
                 path.unlink()
 
@@ -128,10 +129,10 @@ class Auditor:
                     self._tick()
                 return replace(finding, before=before)
         end = self._load(claim.steps, evidence, work)
-        update = update_of(start, end.weights)
+        update = claimed_update(start, end.weights)
         if tensor_set_root(update) != claim.update_root:
-            return Finding(claim.steps, "the update is not start weights minus end weights", end)
-        save_tensors(self.update(suspect), update, {})
+            return Finding(claim.steps, "the update is not start weights minus end weights, rounded", end)
+        write_atomic(self.update(suspect), pack_update(update))
         done = ", ".join(f"{s.start}-{s.stop - 1}" for s in segments)
         return Finding(None, f"steps {done} and the update agree")
 

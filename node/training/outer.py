@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.commitments.tensors import global_root, tensor_set_root
+from consensus.errors import CompressionError
+from consensus.training.claimed import claimed_update, unpack_update, update_bytes
 from consensus.training.growth import Transition
-from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
+from consensus.training.outer import GlobalState, outer_step, update_weight
 from node.artefacts.client import ArtefactClient
 from node.artefacts.layout import UPDATE_NAME
 from node.errors import PeerError
 from node.logs import get_logger
+from node.paths import read_bounded
 from node.storage.checkpoints import CheckpointStore
 from node.storage.errors import TensorFileError
-from node.storage.tensorfile import Shapes, Tensors, load_tensors
+from node.storage.tensorfile import Shapes, Tensors
 from node.training.auditor import Auditor
 from node.training.errors import OuterMismatchError
 from node.training.ledger import ClaimView, RoundView
@@ -94,30 +97,30 @@ class OuterLoop:
         try:
             if final.node == self._me:
                 end = self._own.load(self._own.path(final.claim.round, final.claim.steps))
-                update = update_of(start.weights, dict(end.groups["weights"]))
+                update = claimed_update(start.weights, dict(end.groups["weights"]))
             elif path.exists():
-                update = load_tensors(path, self._shapes).tensors
+                update = unpack_update(read_bounded(path, update_bytes(self._shapes)), self._shapes)
             else:
                 return None
-        except (TensorFileError, FileNotFoundError) as error:
+        except (TensorFileError, CompressionError, FileNotFoundError) as error:
             log.warning("an update kept here is unusable; fetching it", node=final.node, reason=str(error))
             return None
         return update if tensor_set_root(update) == final.claim.update_root else None
 
     def _fetch(self, final: ClaimView, uris: Iterable[str]) -> Tensors:
-        target = self._folder / "update.safetensors"
+        target = self._folder / UPDATE_NAME
         self._folder.mkdir(parents=True, exist_ok=True)
         for uri in uris:
             try:
                 with ArtefactClient(uri) as client:
-                    index = client.index(final.claim.round)
-                    update = client.fetch_tensors(index, UPDATE_NAME, self._shapes, target).tensors
-            except (PeerError, TensorFileError) as error:
+                    update = client.fetch_update(client.index(final.claim.round), self._shapes, target)
+            except PeerError as error:
                 log.warning("no update from this peer", node=final.node, uri=uri, reason=str(error))
                 continue
             finally:
                 target.unlink(missing_ok=True)
             if tensor_set_root(update) == final.claim.update_root:
+                log.info("update fetched", node=final.node, uri=uri, bytes=update_bytes(self._shapes))
                 return update
             log.warning("a peer serves another update than it claimed", node=final.node, uri=uri)
         raise PeerError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from consensus.commitments.claim import Claim, ClaimKind, claim_hash
 from consensus.commitments.tensors import tensor_set_root
 from consensus.commitments.trace import StepLeaf, Trace
-from consensus.training.outer import update_of
+from consensus.training.claimed import claimed_update
 from node.artefacts.publisher import RoundPublisher, drop_rounds_before
 from node.chain.contracts import Contracts
 from node.logs import get_logger
@@ -57,7 +57,7 @@ class Prover:
             ClaimKind.TRAIN,
             end_root=leaves[-1].state_root,
             trace_root=Trace(leaves).root(),
-            update_root=tensor_set_root(update_of(work.weights, dict(end.groups["weights"]))),
+            update_root=tensor_set_root(claimed_update(work.weights, dict(end.groups["weights"]))),
             steps=steps,
             tokens=steps * self._workshop.config.tokens_per_step,
         )
@@ -94,7 +94,7 @@ class Prover:
             if number == claim.round and step <= claim.steps:
                 publisher.put_checkpoint(step, checkpoints.path(number, step))
         end = checkpoints.load(checkpoints.path(claim.round, claim.steps))
-        publisher.put_update(update_of(work.weights, dict(end.groups["weights"])), {"claim": self.hash(claim).hex()})
+        publisher.put_update(claimed_update(work.weights, dict(end.groups["weights"])))
         publisher.put_global(global_file)
         publisher.put_claim(json.dumps(claim.to_json()).encode())
         publisher.finish()

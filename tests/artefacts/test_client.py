@@ -22,7 +22,6 @@ from node.artefacts.layout import parse_index
 from node.artefacts.publisher import RoundPublisher
 from node.artefacts.server import create_app
 from node.artefacts.serving import serve_in_thread
-from node.storage.errors import TensorFileError
 
 BODY = bytes(range(256)) * 400
 SIZE = len(BODY)
@@ -34,7 +33,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("home") / "artefacts"
     publisher = RoundPublisher(root, 3)
     publisher.put_trace(LEAVES)
-    publisher.put_update({"w": torch.arange(6.0)}, {})
+    publisher.put_update({"w": torch.arange(6.0)})
     publisher.put_claim(b"{}")
     publisher.finish()
     return root
@@ -53,8 +52,8 @@ def client(request, root):
 def test_fetches_what_was_published(client, tmp_path):
     index = client.index(3)
     assert client.fetch_trace(index, 5, tmp_path / "trace.bin") == LEAVES
-    content = client.fetch_tensors(index, "update.safetensors", {"w": (6,)}, tmp_path / "update.safetensors")
-    assert torch.equal(content.tensors["w"], torch.arange(6.0))
+    update = client.fetch_update(index, {"w": (6,)}, tmp_path / "update.bin")
+    assert torch.equal(update["w"], torch.arange(6.0))
     assert client.fetch(index, "claim.json", tmp_path / "c", max_bytes=100).read_bytes() == b"{}"
 
 
@@ -62,8 +61,8 @@ def test_refuses_what_is_not_as_expected(client, tmp_path):
     index = client.index(3)
     with pytest.raises(ArtefactSizeError, match="does not have 6 leaves"):
         client.fetch_trace(index, 6, tmp_path / "t")
-    with pytest.raises(TensorFileError, match="shape"):
-        client.fetch_tensors(index, "update.safetensors", {"w": (2, 3)}, tmp_path / "u")
+    with pytest.raises(ArtefactSizeError, match="bytes where 24 are due"):
+        client.fetch_update(index, {"w": (7,)}, tmp_path / "u")
     with pytest.raises(ArtefactSizeError, match="at most 3"):
         client.fetch(index, "trace.bin", tmp_path / "t", max_bytes=3)
     with pytest.raises(ArtefactMissingError):

@@ -17,7 +17,7 @@ def publish(root, number=3):
     publisher = RoundPublisher(root, number)
     publisher.put_trace([bytes([step]) * 72 for step in range(4)])
     publisher.put_claim(b'{"kind": 1}')
-    publisher.put_update({"w": torch.arange(6.0).reshape(2, 3)}, {"round": str(number)})
+    publisher.put_update({"w": torch.arange(6.0).reshape(2, 3)})
     source = root.parent / "local.safetensors"
     save_tensors(source, {"weights/w": torch.ones(2, 3)}, {})
     publisher.put_checkpoint(0, source)
@@ -60,7 +60,7 @@ def test_old_rounds_are_dropped(tmp_path):
 
 @given(st.text(max_size=40) | st.from_regex(r"(\.\./)*checkpoint-[0-9]+\.safetensors\n?", fullmatch=True))
 def test_only_published_names_are_valid(name):
-    plain = name in {"trace.bin", "claim.json", "update.safetensors"}
+    plain = name in {"trace.bin", "claim.json", "global.safetensors", "update.bin"}
     digits = name.removeprefix("checkpoint-").removesuffix(".safetensors")
     step = name == f"checkpoint-{digits}.safetensors" and digits.isascii() and digits.isdecimal()
     assert valid_name(name) == (plain or (step and str(int(digits)) == digits and len(digits) <= 10))

@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "artefacts"
     publisher = RoundPublisher(root, 3)
     publisher.put_trace(LEAVES)
-    publisher.put_update({"w": torch.arange(6.0)}, {})
+    publisher.put_update({"w": torch.arange(6.0)})
     source = tmp_path / "large"
     source.write_bytes(bytes_of("checkpoint", 3 * MIB + 7))
     publisher.put_checkpoint(0, source)
@@ -108,8 +108,8 @@ def test_answers_as_over_http(root: Path, tmp_path: Path, opened: Callable[..., 
             expected = plain.fetch(index, entry.name, tmp_path / "b", max_bytes=entry.size)
             assert got.read_bytes() == expected.read_bytes()
     assert client.fetch_trace(index, 5, tmp_path / "trace") == LEAVES
-    content = client.fetch_tensors(index, "update.safetensors", {"w": (6,)}, tmp_path / "update")
-    assert torch.equal(content.tensors["w"], torch.arange(6.0))
+    update = client.fetch_update(index, {"w": (6,)}, tmp_path / "update")
+    assert torch.equal(update["w"], torch.arange(6.0))
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 

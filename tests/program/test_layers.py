@@ -98,3 +98,15 @@ def test_a_program_without_layers_has_no_table(step: Program) -> None:
 
 def test_a_segments_encoding() -> None:
     assert Segment(1, 258, 3).encode() == bytes.fromhex("00000001000001020003")
+
+
+def test_rounding_an_update_belongs_to_the_layer_of_its_tensor() -> None:
+    layer, update = layer_of(THREE), update_program(THREE)
+    given = {at: layer(name) for name, at in update.inputs.items()}
+    for at, op in enumerate(update.ops):
+        tensors = {given[source] for source in op.sources if source in given}
+        if tensors:  # all that follows from a tensor is of its layer; what follows from none is a place in a list
+            given[at] = tensors.pop()
+            assert not tensors
+            assert update.layers[at] == given[at]
+    assert all(given[at] == layer(name) for name, at in update.outputs.items())

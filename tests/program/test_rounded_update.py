@@ -12,7 +12,7 @@ from consensus.aggregation.compression.int8 import through_int8
 from consensus.dispute import onestep
 from consensus.model.config import ModelConfig
 from consensus.program import Kind, execute
-from consensus.program.update import rounded_update_program
+from consensus.program.update import update_program
 
 MICRO = ModelConfig("micro", layers=1, width=16, heads=2, seq_len=32, batch=4)
 
@@ -42,7 +42,7 @@ def test_edges_of_a_scale() -> None:
 
 
 def test_the_program_gives_what_receivers_decode_and_every_kind_is_judged() -> None:
-    program = rounded_update_program(MICRO)
+    program = update_program(MICRO)
     draw = torch.Generator().manual_seed(5)
     start = {name: torch.randn(shape, generator=draw) for name, shape in MICRO.shapes().items()}
     end = {name: w - torch.randn(w.shape, generator=draw) * 0.01 for name, w in start.items()}

@@ -13,7 +13,7 @@ import pytest
 from consensus.commitments.claim import Claim, ClaimKind
 from consensus.commitments.tensors import state_root, tensor_set_root
 from consensus.commitments.trace import StepLeaf, Trace
-from consensus.training.outer import update_of
+from consensus.training.claimed import claimed_update, unpack_update, update_bytes
 from consensus.training.step import TrainState
 from economics.cohort import segment_length
 from node.artefacts.publisher import RoundPublisher
@@ -21,7 +21,6 @@ from node.artefacts.server import create_app
 from node.artefacts.serving import serve_in_thread
 from node.chain.types import Block, Phase, Round
 from node.storage.checkpoints import Checkpoint, CheckpointStore
-from node.storage.tensorfile import load_tensors
 from node.training.auditor import Auditor, WithheldError
 from node.training.ledger import ClaimView, RoundView
 from node.training.work import Task, Workshop
@@ -49,7 +48,7 @@ def honest(shop: Workshop) -> Work:
     for leaf in shop.steps(state, task, STEPS):
         leaves.append(leaf)
         states[leaf.step + 1] = state.clone()
-    return Work(states[0], leaves, states, update_of(states[0].weights, state.weights))
+    return Work(states[0], leaves, states, claimed_update(states[0].weights, state.weights))
 
 
 def claim_over(shop: Workshop, work: Work, **fields: object) -> Claim:
@@ -116,8 +115,9 @@ def test_honest_work_passes_and_its_update_is_kept(shop: Workshop, honest: Work,
         for seed in (bytes(32), b"\x01" * 32):
             finding = auditor.audit(view, suspect, honest.start.weights, seed, AUDITOR, uri)
             assert finding.step is None, finding.detail
-    kept = load_tensors(auditor.update(suspect), shop.config.shapes()).tensors
-    assert tensor_set_root(kept) == claim.update_root
+    kept, shapes = auditor.update(suspect).read_bytes(), shop.config.shapes()
+    assert len(kept) == update_bytes(shapes) < 870_400 * 4 // 3
+    assert tensor_set_root(unpack_update(kept, shapes)) == claim.update_root
     assert not (tmp_path / "audit" / "fetched").exists()
 
 
