@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from consensus.commitments.tensors import state_root, tensor_set_root
 from consensus.commitments.trace import StepLeaf, Trace
@@ -14,7 +15,7 @@ from consensus.errors import CommitmentError, DivergedError
 from consensus.training.claimed import claimed_update, pack_update
 from consensus.training.step import TrainState
 from economics.cohort import segment_length
-from economics.constants import AUDIT_SEGMENTS
+from economics.constants import AUDIT_SEGMENTS, MAX_STEPS
 from node.artefacts.client import ArtefactClient
 from node.artefacts.layout import RoundIndex, checkpoint_name
 from node.errors import PeerError
@@ -25,8 +26,9 @@ from node.storage.tensorfile import Tensors, load_tensors
 from node.training.ledger import ClaimView, RoundView
 from node.training.work import Task, Workshop
 
-MAX_GAP_SEGMENTS = 2
-"""A checkpoint further than this many segments before a drawn one counts as not served."""
+MAX_GAP: Final = 2 * segment_length(MAX_STEPS)
+"""Steps. A checkpoint further than this before a drawn segment counts as not served. Two segments of the longest claim,
+not of the one at hand: who was cut short has spaced its checkpoints by the steps that it had planned."""
 
 
 class WithheldError(PeerError):
@@ -57,8 +59,10 @@ class _Evidence:
 class Auditor:
     """Recomputes claims of one network. `folder` holds what is fetched, and updates of claims that passed."""
 
-    def __init__(self, workshop: Workshop, folder: Path, keep_going: Callable[[], None]) -> None:
-        self._workshop, self._folder, self._tick = workshop, folder, keep_going
+    def __init__(
+        self, workshop: Workshop, folder: Path, keep_going: Callable[[], None], max_gap: int = MAX_GAP
+    ) -> None:
+        self._workshop, self._folder, self._tick, self._max_gap = workshop, folder, keep_going, max_gap
         shapes = workshop.config.shapes()
         self._shapes = {f"{group}/{name}": shape for group in TRAIN_GROUPS for name, shape in shapes.items()}
 
@@ -120,11 +124,11 @@ class Auditor:
             return Finding(last, f"step {last}: the trace does not end in the claim's end root")
         task = Task(view.info.randomness, claim.node)
         for segment in segments:
-            state = self._state_before(segment, claim.steps, start, evidence, work)
+            state = self._state_before(segment, start, evidence, work)
             finding = self._recompute(state, task, segment, evidence.trace)
             if finding is not None:
                 # Stepping is in place, so the state before the wrong step is made once more.
-                before = self._state_before(segment, claim.steps, start, evidence, work)
+                before = self._state_before(segment, start, evidence, work)
                 for _ in self._workshop.steps(before, task, finding.step or 0):
                     self._tick()
                 return replace(finding, before=before)
@@ -149,12 +153,10 @@ class Auditor:
                 return Finding(difference.step, str(difference))
         return None
 
-    def _state_before(
-        self, segment: Segment, steps: int, start: Tensors, evidence: _Evidence, work: Path
-    ) -> TrainState:
+    def _state_before(self, segment: Segment, start: Tensors, evidence: _Evidence, work: Path) -> TrainState:
         served = [step for step in evidence.index.checkpoint_steps() if step <= segment.start]
         nearest = max(served, default=0)
-        if segment.start - nearest > MAX_GAP_SEGMENTS * segment_length(steps):
+        if segment.start - nearest > self._max_gap:
             raise WithheldError(f"no checkpoint near step {segment.start} is served", segment.start)
         return TrainState.start(start) if nearest == 0 else self._load(nearest, evidence, work)
 
