@@ -75,8 +75,7 @@ contract Quorums is IQuorums, EIP712 {
         _checkConsents(_consent(leader, membersHash, nonceOf[leader]++, until), members, signatures);
         session = ++sessions;
         membersHashOf[session] = membersHash;
-        _sessions[session] =
-            Session(leader, uint256(until).toUint40(), 0, false, false, layers);
+        _sessions[session] = Session(leader, uint256(until).toUint40(), 0, false, false, layers);
         emit Registered(session, leader, until, membersHash, members);
         for (uint256 i = 0; i < members.length; ++i) {
             staking.lock(members[i].account, BOND);

@@ -188,7 +188,5 @@ interface IVocabulary {
     /// @param supplied Looked at where the round does not run what the one before ran: of the version that the round grows
     /// into, else of the one that it runs in.
     /// @param growth The ABI encoding of its {Growth} where that version is one; else not looked at.
-    function enter(bool stepped, Terms calldata supplied, bytes calldata growth)
-        external
-        returns (Era memory);
+    function enter(bool stepped, Terms calldata supplied, bytes calldata growth) external returns (Era memory);
 }
