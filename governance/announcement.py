@@ -35,5 +35,10 @@ class Announcement:
         """sha256("ponw/growth/1" ‖ 0x00 ‖ number u32 ‖ parent u32 ‖ before u16 ‖ after u16 ‖ time u64), big-endian."""
         return hashlib.sha256(_DOMAIN + self._encoded()).digest()
 
+    @property
+    def added(self) -> int:
+        """Layers more than before."""
+        return self.after - self.before
+
     def _encoded(self) -> bytes:
         return _FIELDS.pack(self.number, self.parent, self.before, self.after, self.time)

@@ -26,6 +26,7 @@ CONTRACTS: dict[str, tuple[str, ...]] = {
     "Judge": ("Scalar", "WorkRegistry", "Quorums", "Staking", "Emission", "NeuroToken"),
     "Vocabulary": ("Staking", "Emission", "NeuroToken"),
     "VocabularyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
+    "GrowthGovernor": ("Vocabulary", "Staking"),
     "EmergencyGovernor": ("Vocabulary", "Staking", "Emission", "NeuroToken"),
     "InferenceEscrow": ("NeuroToken",),
     "AnswerCourt": ("Judge", "Staking", "NeuroToken"),

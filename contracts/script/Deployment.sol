@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { EmergencyGovernor } from "../src/EmergencyGovernor.sol";
 import { AnswerCourt } from "../src/AnswerCourt.sol";
 import { Emission } from "../src/Emission.sol";
+import { GrowthGovernor } from "../src/GrowthGovernor.sol";
 import { InferenceEscrow } from "../src/InferenceEscrow.sol";
 import { Judge } from "../src/Judge.sol";
 import { NeuroToken } from "../src/NeuroToken.sol";
@@ -20,10 +21,10 @@ import { IWorkRegistry } from "../src/interfaces/IWorkRegistry.sol";
 import { vm } from "./Vm.sol";
 
 /// @title Deployment
-/// @notice The one order in which the thirteen contracts are deployed; any client that keeps it gets the same addresses.
+/// @notice The one order in which the fourteen contracts are deployed; any client that keeps it gets the same addresses.
 /// @dev NeuroToken, Staking, Emission, WorkRegistry, Scalar, Judge, Vocabulary, VocabularyGovernor, EmergencyGovernor,
-/// InferenceEscrow, AnswerCourt with a Judge of its own, Quorums at the deployer's nonces n to n+12. Contracts that name later ones get their addresses computed first. The
-/// deployer keeps no power afterwards: nothing has an owner.
+/// InferenceEscrow, AnswerCourt with a Judge of its own, Quorums and GrowthGovernor at the deployer's nonces n to n+13.
+/// Contracts that name later ones get their addresses computed first. The deployer keeps no power afterwards: nothing has an owner.
 abstract contract Deployment {
     /// @param discussion, vote, voteExtension, grace, emergency Seconds of the votes about the vocabulary.
     struct Votes {
@@ -64,6 +65,7 @@ abstract contract Deployment {
         AnswerCourt court;
         Judge courtJudge;
         Quorums quorums;
+        GrowthGovernor growth;
     }
 
     /// @param deployer The account whose nonces the creations take.
@@ -87,10 +89,11 @@ abstract contract Deployment {
             s.scalar = new Scalar(s.registry);
             s.judge = new Judge(s.registry, s.scalar, c.parameters.responseTime, c.extension);
         }
-        _deployVotes(deployer, c, s);
+        _deployVotes(deployer, c, s, vm.computeCreateAddress(deployer, after_ + (c.answerWindow == 0 ? 5 : 7)));
         s.escrow = new InferenceEscrow(s.token, c.progressTime, c.settleTime);
         if (c.answerWindow != 0) _deployCourt(deployer, c, s);
         s.quorums = new Quorums(s.registry);
+        s.growth = new GrowthGovernor(s.vocabulary, c.votes.discussion, c.votes.vote, c.votes.voteExtension);
     }
 
     /// @dev The court and a judge of its own.
@@ -103,11 +106,11 @@ abstract contract Deployment {
         s.courtJudge = new Judge(IWorkRegistry(address(s.court)), s.scalar, p.responseTime, c.extension);
     }
 
-    function _deployVotes(address deployer, Config memory c, System memory s) private {
+    function _deployVotes(address deployer, Config memory c, System memory s, address deepener) private {
         uint256 nonce = vm.getNonce(deployer);
         address governor = vm.computeCreateAddress(deployer, nonce + 1);
         address emergency = vm.computeCreateAddress(deployer, nonce + 2);
-        s.vocabulary = new Vocabulary(s.registry, governor, emergency);
+        s.vocabulary = new Vocabulary(s.registry, governor, emergency, deepener);
         Votes memory v = c.votes;
         s.governor = new VocabularyGovernor(s.vocabulary, v.discussion, v.vote, v.voteExtension, v.grace);
         s.emergency = new EmergencyGovernor(s.vocabulary, v.emergency);

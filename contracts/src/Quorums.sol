@@ -37,7 +37,6 @@ contract Quorums is IQuorums, EIP712 {
     IWorkRegistry public immutable registry;
 
     uint256 private immutable BOND;
-    uint256 private immutable LAYERS;
     uint64 private immutable BLAME_TIME;
 
     /// @inheritdoc IQuorums
@@ -62,7 +61,7 @@ contract Quorums is IQuorums, EIP712 {
         if (staking.quorums() != address(this)) revert NotQuorums(staking.quorums());
         if (emission.quorums() != address(this)) revert NotQuorums(emission.quorums());
         IWorkRegistry.Parameters memory p = registry_.parameters();
-        (BOND, LAYERS, BLAME_TIME) = (2 * p.claimBond, p.layers, p.window);
+        (BOND, BLAME_TIME) = (2 * p.claimBond, p.window);
     }
 
     /// @inheritdoc IQuorums
@@ -71,13 +70,12 @@ contract Quorums is IQuorums, EIP712 {
         returns (uint64 session)
     {
         if (until <= block.timestamp || until > block.timestamp + SESSION_MAX) revert WrongEnd(until);
-        Members.check(members, leader, LAYERS);
+        uint16 layers = Members.check(members, leader);
         bytes32 membersHash = Members.hash(members);
         _checkConsents(_consent(leader, membersHash, nonceOf[leader]++, until), members, signatures);
         session = ++sessions;
         membersHashOf[session] = membersHash;
-        _sessions[session] =
-            Session({ leader: leader, until: uint256(until).toUint40(), freed: 0, ended: false, busy: false });
+        _sessions[session] = Session(leader, uint256(until).toUint40(), 0, false, false, layers);
         emit Registered(session, leader, until, membersHash, members);
         for (uint256 i = 0; i < members.length; ++i) {
             staking.lock(members[i].account, BOND);
@@ -135,7 +133,7 @@ contract Quorums is IQuorums, EIP712 {
         if (Programs.hash(suite) != claim.programHash) revert WrongSuite();
         Members.checkSegment(suite, segment, index, proof, f.op);
         address leader = _sessions[b.session].leader;
-        if (segment.layer >= LAYERS) {
+        if (segment.layer >= _sessions[b.session].layers) {
             _slash(b.session, claimHash, leader, f.challenger);
             return;
         }
@@ -156,11 +154,13 @@ contract Quorums is IQuorums, EIP712 {
     }
 
     /// @inheritdoc IQuorums
-    function bind(uint64 session, bytes32 claimHash, address node) external onlyRegistry {
+    function bind(uint64 session, bytes32 claimHash, address node, uint16 layers) external onlyRegistry {
         Session storage s = _sessions[session];
         if (node != s.leader) revert NotLeader(node);
         if (s.ended || block.timestamp > s.until) revert SessionOver(session);
         if (s.busy) revert SessionBusy(session);
+        // A session outlives the round it was made for; when the model has grown meanwhile, some layers have no member.
+        if (s.layers != layers) revert OtherLayers(s.layers, layers);
         s.busy = true;
         _claims[claimHash] = Bound({ session: session, steps: 0, state: State.Open });
         emit ClaimBound(session, claimHash);

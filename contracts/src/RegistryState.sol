@@ -7,7 +7,7 @@ import { IEmission } from "./interfaces/IEmission.sol";
 import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IQuorums } from "./interfaces/IQuorums.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
-import { IVocabulary, Terms } from "./interfaces/IVocabulary.sol";
+import { Era, IVocabulary, Terms } from "./interfaces/IVocabulary.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { ClaimState, NodeSlot } from "./libraries/NodeSlot.sol";
@@ -134,7 +134,8 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
 
     /// @inheritdoc IWorkRegistry
     function quoteReward(address node, uint32 steps) external view returns (uint256) {
-        return _reward(node, steps, _records[node].finals);
+        (uint16 layers,,) = vocabulary.depth();
+        return _reward(node, steps, layers, _records[node].finals);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -157,12 +158,12 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     }
 
     /// @dev Every claim holds every layer, so no layer is scarcer than another.
-    function _reward(address node, uint32 steps, uint32 finals) internal view returns (uint256) {
-        return Rewards.claimReward(steps, LAYERS, staking.activeOf(node), finals, 0);
+    function _reward(address node, uint32 steps, uint16 layers, uint32 finals) internal view returns (uint256) {
+        return Rewards.claimReward(steps, layers, staking.activeOf(node), finals, 0);
     }
 
-    /// @dev Opens the next round; `supplied` as in {IVocabulary-enter}.
-    function _open(Terms memory supplied) internal returns (uint64 round) {
+    /// @dev Opens the next round; `supplied` and `growth` as in {IVocabulary-enter}.
+    function _open(Terms memory supplied, bytes memory growth) internal returns (uint64 round) {
         round = currentRound;
         bytes32 root = globalRoot;
         bool stepped = false;
@@ -179,7 +180,7 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         r.openedAt = block.timestamp.toUint64();
         r.claimDeadline = (block.timestamp + TRAIN_TIME).toUint64();
         r.randomness = keccak256(abi.encodePacked(block.prevrandao, blockhash(block.number - 1), round));
-        _enter(r, stepped, supplied);
+        _enter(r, stepped, supplied, growth);
         emit RoundOpened(round, root, r.randomness, r.openedAt, r.claimDeadline, r.version, r.target);
     }
 
@@ -189,13 +190,13 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     }
 
     /// @dev Fixes what claims of a new round must name. The vocabulary calls nobody.
-    function _enter(Round storage r, bool stepped, Terms memory supplied) private {
-        (uint16 version, uint16 target, bytes32 programHash, bytes32 dataRoot) = vocabulary.enter(stepped, supplied);
-        (r.version, r.target) = (version, target);
-        r.terms = keccak256(abi.encode(programHash, dataRoot, r.startRoot));
+    function _enter(Round storage r, bool stepped, Terms memory supplied, bytes memory growth) private {
+        Era memory era = vocabulary.enter(stepped, supplied, growth);
+        (r.version, r.target, r.layers, r.young) = (era.version, era.target, era.layers, era.young);
+        r.terms = keccak256(abi.encode(era.programHash, era.dataRoot, r.startRoot, era.layers));
     }
 
-    /// @dev One hash of three neighbouring words of the claim, against one slot.
+    /// @dev One hash of four words of the claim, against one slot.
     function _checkTerms(Claim calldata claim) internal view {
         if (ClaimLib.termsOf(claim) == _rounds[claim.round].terms) return;
         Round storage r = _rounds[claim.round];
@@ -205,6 +206,7 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         (bytes32 programHash, bytes32 dataRoot) = vocabulary.terms();
         if (claim.programHash != programHash) revert WrongProgram(claim.programHash, programHash);
         if (claim.dataRoot != dataRoot) revert WrongData(claim.dataRoot, dataRoot);
+        if (claim.layerCount != r.layers) revert WrongLayers(claim.firstLayer, claim.layerCount);
         // What is left is round 0, which nobody opened.
         revert WrongPhase(Phase.None);
     }

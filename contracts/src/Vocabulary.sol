@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import { IEmission } from "./interfaces/IEmission.sol";
 import { IStaking } from "./interfaces/IStaking.sol";
-import { Change, IVocabulary, Motion, Terms } from "./interfaces/IVocabulary.sol";
+import { Age, Change, Era, Growth, IVocabulary, Motion, Terms } from "./interfaces/IVocabulary.sol";
 import { IVocabularyGovernor } from "./interfaces/IVocabularyGovernor.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Merges } from "./libraries/Merges.sol";
@@ -12,7 +12,7 @@ import { Motions } from "./libraries/Motions.sol";
 import { Rules } from "./libraries/Rules.sol";
 
 /// @title Vocabulary
-/// @notice Versions of the vocabulary. See {IVocabulary}.
+/// @notice Versions of the vocabulary and of the depth. See {IVocabulary}.
 /// @dev No owner. All calls out go to staking, emission and governor, which are fixed, after every change of state.
 contract Vocabulary is IVocabulary {
     using SafeCast for uint256;
@@ -21,11 +21,17 @@ contract Vocabulary is IVocabulary {
     /// @param target The version to go to.
     /// @param running The version that the newest round's outer step leads to; `target` may have moved since it opened.
     /// @param count Versions there are.
+    /// @param layers Layers that the newest round trains.
+    /// @param leads Layers that its outer step leads to.
+    /// @param young Rounds with young layers that are left, the newest included.
     struct Place {
         uint16 current;
         uint16 target;
         uint16 running;
         uint16 count;
+        uint16 layers;
+        uint16 leads;
+        uint8 young;
     }
 
     /// @param programHash, dataRoot What claims of the newest round name.
@@ -44,6 +50,8 @@ contract Vocabulary is IVocabulary {
     address public immutable governor;
     /// @inheritdoc IVocabulary
     address public immutable emergency;
+    /// @inheritdoc IVocabulary
+    address public immutable deepener;
 
     Place private _place;
     Running private _running;
@@ -52,17 +60,18 @@ contract Vocabulary is IVocabulary {
     /// @param registry_ Has the terms of version 0 in its parameters.
     /// @param governor_ Activates changes, usually at an address computed beforehand.
     /// @param emergency_ Takes versions back, likewise.
-    constructor(IWorkRegistry registry_, address governor_, address emergency_) {
+    /// @param deepener_ Activates growths of layers, likewise.
+    constructor(IWorkRegistry registry_, address governor_, address emergency_, address deepener_) {
         (IStaking staking_, IEmission emission_) = (registry_.staking(), registry_.emission());
         if (staking_.vocabulary() != address(this)) revert NotVocabulary(staking_.vocabulary());
         if (emission_.vocabulary() != address(this)) revert NotVocabulary(emission_.vocabulary());
         (staking, emission, registry) = (staking_, emission_, address(registry_));
-        (governor, emergency) = (governor_, emergency_);
+        (governor, emergency, deepener) = (governor_, emergency_, deepener_);
         IWorkRegistry.Parameters memory p = registry_.parameters();
         Terms memory first = Terms(p.programHash, 0, 0, p.dataRoot, keccak256(""));
         (_versions[0].terms, _versions[0].size) = (Motions.hash(first), Rules.BASE_SIZE.toUint16());
         _running = Running(p.programHash, p.dataRoot);
-        _place.count = 1;
+        _place = Place({ current: 0, target: 0, running: 0, count: 1, layers: p.layers, leads: p.layers, young: 0 });
     }
 
     /// @inheritdoc IVocabulary
@@ -79,7 +88,7 @@ contract Vocabulary is IVocabulary {
 
     /// @inheritdoc IVocabulary
     function activate(Motion calldata motion) external returns (uint16 version) {
-        if (msg.sender != governor) revert OnlyGovernor(msg.sender);
+        if (msg.sender != governor && msg.sender != deepener) revert OnlyGovernor(msg.sender);
         Place memory p = _place;
         if (!_settled(p) || motion.parent != p.current) revert StaleChange(motion.parent, p.current);
         version = p.count;
@@ -90,7 +99,7 @@ contract Vocabulary is IVocabulary {
             size: motion.size,
             activatedAt: block.timestamp.toUint48(),
             contested: false,
-            paid: false,
+            paid: msg.sender == deepener, // a growth earns no reward
             proposer: motion.proposer
         });
         emit Activated(version, motion.parent, motion.proposer, motion.terms);
@@ -130,19 +139,24 @@ contract Vocabulary is IVocabulary {
     }
 
     /// @inheritdoc IVocabulary
-    function enter(bool stepped, Terms calldata supplied)
-        external
-        returns (uint16 current, uint16 target, bytes32 programHash, bytes32 dataRoot)
-    {
+    function enter(bool stepped, Terms calldata supplied, bytes calldata growth) external returns (Era memory era) {
         if (msg.sender != registry) revert OnlyRegistry(msg.sender);
         Place memory p = _place;
-        (current, target) = (stepped ? p.running : p.current, p.target);
-        (programHash, dataRoot) = (_running.programHash, _running.dataRoot);
-        if (current == p.current && target == p.running) return (current, target, programHash, dataRoot);
-        if (current != p.current) emit Entered(current);
-        _place = Place(current, target, target, p.count);
-        (programHash, dataRoot) = _next(current, target, supplied, dataRoot);
-        _running = Running(programHash, dataRoot);
+        era.version = stepped ? p.running : p.current;
+        era.target = p.target;
+        era.layers = stepped ? p.leads : p.layers;
+        era.young = stepped && p.young != 0 ? p.young - 1 : p.young;
+        (era.programHash, era.dataRoot) = (_running.programHash, _running.dataRoot);
+        bool moved = era.version != p.current;
+        if (!moved && era.target == p.running && era.young == p.young) return era;
+        if (moved) emit Entered(era.version);
+        if (era.layers != p.layers) emit Deepened(era.layers);
+        // Young are the layers of a growth that was just entered, not of one that a later version was taken back to.
+        bool fresh = moved && _versions[era.version].parent == p.current;
+        if (moved) era.young = 0;
+        uint16 leads = _next(era, fresh, supplied, growth);
+        _place = Place(era.version, era.target, era.target, p.count, era.layers, leads, era.young);
+        _running = Running(era.programHash, era.dataRoot);
     }
 
     /// @inheritdoc IVocabulary
@@ -154,6 +168,11 @@ contract Vocabulary is IVocabulary {
     /// @inheritdoc IVocabulary
     function state() external view returns (uint16 current, uint16 target) {
         return (_place.current, _place.target);
+    }
+
+    /// @inheritdoc IVocabulary
+    function depth() external view returns (uint16 layers, uint16 leads, uint8 young) {
+        return (_place.layers, _place.leads, _place.young);
     }
 
     /// @inheritdoc IVocabulary
@@ -180,23 +199,44 @@ contract Vocabulary is IVocabulary {
         return Merges.check(change.merges, _versions[p.current].size);
     }
 
-    /// @dev What a round runs that differs from the one before it. Every such round needs the terms of one version alone: a
-    /// round grows only out of the version that the round before trained in too, whose `dataRoot` is at hand.
-    function _next(uint16 current, uint16 target, Terms calldata supplied, bytes32 dataRoot)
+    /// @dev Writes what a round runs that differs from the one before it into `era`. Every such round needs the terms of one
+    /// version alone: a round grows only out of the version that the round before trained in too, whose `dataRoot` is there.
+    /// @param fresh Whether the round is the first one in its version.
+    /// @return leads Layers that the round's outer step leads to.
+    function _next(Era memory era, bool fresh, Terms calldata supplied, bytes calldata growth)
         private
         view
-        returns (bytes32, bytes32)
+        returns (uint16 leads)
     {
+        (uint16 current, uint16 target) = (era.version, era.target);
         bool grows = target != current && _versions[target].parent == current;
         if (!grows && target != current && _versions[current].parent != target) revert NotAdjacent(current, target);
         uint16 version = grows ? target : current;
         if (Motions.hash(supplied) != _versions[version].terms) revert WrongTerms(version);
-        if (grows) return (supplied.growHash, dataRoot);
-        return (target == current ? supplied.programHash : supplied.shrinkHash, supplied.dataRoot);
+        leads = era.layers;
+        Age memory age = Age(supplied.programHash, supplied.shrinkHash);
+        if (_deepens(version)) {
+            if (keccak256(growth) != supplied.mergesHash) revert WrongTerms(version);
+            Growth memory g = abi.decode(growth, (Growth));
+            if (target != current) leads = grows ? g.grown : g.layers;
+            if (fresh && !grows) era.young = g.young.length.toUint8();
+            if (era.young != 0) age = g.young[g.young.length - era.young];
+        }
+        if (grows) {
+            era.programHash = supplied.growHash;
+        } else {
+            era.programHash = target == current ? age.programHash : age.shrinkHash;
+            era.dataRoot = supplied.dataRoot;
+        }
     }
 
-    /// @dev Whether no transition is due or under way.
+    /// @dev Whether a version is a growth of layers: a change of the vocabulary adds rows.
+    function _deepens(uint16 version) private view returns (bool) {
+        return version != 0 && _versions[version].size == _versions[_versions[version].parent].size;
+    }
+
+    /// @dev Whether no transition is due or under way, and no layer is young.
     function _settled(Place memory p) private pure returns (bool) {
-        return p.current == p.target && p.current == p.running;
+        return p.current == p.target && p.current == p.running && p.young == 0;
     }
 }

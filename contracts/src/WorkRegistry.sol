@@ -17,7 +17,7 @@ import { Rfc9162 } from "./libraries/Rfc9162.sol";
 /// @notice Rounds, claims and challenges. See {IWorkRegistry}.
 /// @dev The contracts name each other, so one account deploys them at consecutive nonces (script/Deployment.sol), with later
 /// ones given by their CREATE address. Constructors check the wiring. All calls out go to those fixed contracts, after every
-/// change of state, but for {openRound} and {openRoundWith}, which first ask the vocabulary what the round runs.
+/// change of state, but for {openRound} and its kin, which first ask the vocabulary what the round runs.
 contract WorkRegistry is RegistryState {
     using SafeCast for uint256;
 
@@ -30,12 +30,17 @@ contract WorkRegistry is RegistryState {
     /// @inheritdoc IWorkRegistry
     function openRound() external returns (uint64) {
         Terms memory none;
-        return _open(none);
+        return _open(none, "");
     }
 
     /// @inheritdoc IWorkRegistry
     function openRoundWith(Terms calldata supplied) external returns (uint64) {
-        return _open(supplied);
+        return _open(supplied, "");
+    }
+
+    /// @inheritdoc IWorkRegistry
+    function openRoundGrown(Terms calldata supplied, bytes calldata growth) external returns (uint64) {
+        return _open(supplied, growth);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -55,7 +60,7 @@ contract WorkRegistry is RegistryState {
         _enterTrain(claim);
         claimHash = hashClaim(claim);
         _post(claim, claimHash, NodeSlotLib.packQuorum(claimHash));
-        quorums.bind(session, claimHash, claim.node);
+        quorums.bind(session, claimHash, claim.node, claim.layerCount);
     }
 
     /// @dev Any claim that has passed its checks takes its node's slot.
@@ -178,7 +183,7 @@ contract WorkRegistry is RegistryState {
         uint32 finals = _records[claim.node].finals;
         _records[claim.node].finals = finals + 1;
         bool shared = slot.ofQuorum();
-        uint256 reward = shared ? 0 : _reward(claim.node, claim.steps, finals);
+        uint256 reward = shared ? 0 : _reward(claim.node, claim.steps, claim.layerCount, finals);
         emit ClaimFinal(claim.round, claim.node, claimHash, finalSet, reward);
         if (shared) quorums.settle(claimHash, claim.steps);
         else emission.accrue(claim.node, reward);
@@ -202,9 +207,7 @@ contract WorkRegistry is RegistryState {
     function _checkClaim(Claim calldata claim) private view {
         if (msg.sender != claim.node) revert NotClaimNode(msg.sender, claim.node);
         _checkTerms(claim);
-        if (claim.firstLayer != 0 || claim.layerCount != LAYERS) {
-            revert WrongLayers(claim.firstLayer, claim.layerCount);
-        }
+        if (claim.firstLayer != 0) revert WrongLayers(claim.firstLayer, claim.layerCount);
     }
 
     function _enterTrain(Claim calldata claim) private {
@@ -227,7 +230,7 @@ contract WorkRegistry is RegistryState {
         bytes32 trace = Rfc9162.traceLeaf(claim.endRoot, claim.updateRoot, 0, 0);
         if (claim.traceRoot != trace) revert WrongTrace(claim.traceRoot, trace);
         r.outerNode = msg.sender;
-        r.outerDeadline = (block.timestamp + WINDOW).toUint64();
+        r.outerDeadline = (block.timestamp + WINDOW).toUint40();
     }
 
     function _proverWins(Claim calldata claim, bytes32 claimHash, NodeSlot slot, address challenger) private {

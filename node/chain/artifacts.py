@@ -22,6 +22,7 @@ CONTRACT_NAMES = (
     "AnswerCourt",
     "Judge",
     "Quorums",
+    "GrowthGovernor",
 )
 """In order of deployment."""
 

@@ -17,6 +17,7 @@ from node.chain.client import ChainClient
 from node.chain.court import AnswerCourt
 from node.chain.deployment import Deployment
 from node.chain.governance import EmergencyGovernor, Vocabulary, VocabularyGovernor
+from node.chain.growth import GrowthGovernor
 from node.chain.quorums import Quorums
 from node.chain.types import (
     Challenge,
@@ -260,6 +261,10 @@ class WorkRegistry(Wrapper):
         """Open the next round with the terms of the version that WrongTerms names."""
         return self._send("open the next round, in another version", "openRoundWith", terms)
 
+    def open_round_grown(self, terms: Terms, growth: bytes) -> TxReceipt:
+        """As `open_round_with`, where that version is a growth of layers."""
+        return self._send("open the next round, of another depth", "openRoundGrown", terms, growth)
+
     def post(self, claim: Claim) -> TxReceipt:
         """Post the account's claim."""
         return self._send(f"post the {claim.kind.name} claim of round {claim.round}", "post", claim)
@@ -363,6 +368,7 @@ class Contracts:
     court: AnswerCourt
     court_judge: Judge
     quorums: Quorums
+    growth: GrowthGovernor
 
     @classmethod
     def at(cls, client: ChainClient, deployment: Deployment) -> Contracts:
@@ -386,4 +392,5 @@ class Contracts:
             AnswerCourt(client, at.court),
             Judge(client, at.court_judge),
             Quorums(client, at.quorums),
+            GrowthGovernor(client, at.growth),
         )

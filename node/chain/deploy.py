@@ -1,4 +1,4 @@
-"""Deploy a network: thirteen contracts (deployment.Addresses), at consecutive nonces of one account.
+"""Deploy a network: fourteen contracts (deployment.Addresses), at consecutive nonces of one account.
 
 The contracts name each other in immutable fields, so later addresses are computed beforehand (CREATE:
 keccak(rlp(sender, nonce)), yellow paper section 7) and given to earlier constructors.
@@ -109,13 +109,14 @@ def _arguments(
         "registry": (at.staking, at.emission, _values(parameters)),
         "scalar": (at.registry,),
         "judge": (at.registry, at.scalar, network.response, network.extension),
-        "vocabulary": (at.registry, at.governor, at.emergency),
+        "vocabulary": (at.registry, at.governor, at.emergency, at.growth),
         "governor": (at.vocabulary, *votes),
         "emergency": (at.vocabulary, network.emergency),
         "escrow": (at.token, network.progress, network.settle),
         "court": (at.staking, at.court_judge, terms),
         "court_judge": (at.court, at.scalar, network.response, network.extension),
         "quorums": (at.registry,),
+        "growth": (at.vocabulary, *votes[:3]),
     }
 
 
@@ -161,6 +162,8 @@ def _wiring(contracts: Contracts) -> tuple[Check, ...]:
         ("the vocabulary's registry", vocabulary.registry(), registry.address),
         ("the vocabulary's governor", vocabulary.governor(), governor.address),
         ("the vocabulary's emergency governor", vocabulary.emergency(), emergency.address),
+        ("the vocabulary's deepener", vocabulary.deepener(), contracts.growth.address),
+        ("the governor of growths' vocabulary", contracts.growth.vocabulary(), vocabulary.address),
         ("the governor's vocabulary", governor.vocabulary(), vocabulary.address),
         ("the emergency governor's vocabulary", emergency.vocabulary(), vocabulary.address),
     )
@@ -180,6 +183,7 @@ def _numbers(contracts: Contracts, network: NetworkParameters, parameters: Param
         ("the judge's clocks", (judge.response(), judge.extension()), clocks),
         ("the court's terms", contracts.court.terms(), terms),
         ("the votes' times", contracts.governor.times(), votes),
+        ("the times of votes about growths", contracts.growth.times(), votes[:3]),
         ("the emergency vote's time", contracts.emergency.voting_period(), network.emergency),
         ("one step's reward", registry.quote_reward(NO_JUDGE, 1), claim_reward(Work(Steps(1), parameters.layers))),
     )

@@ -35,6 +35,7 @@ class Addresses(BaseModel):
     court: str = Field(pattern=HEX_ADDRESS)
     court_judge: str = Field(pattern=HEX_ADDRESS)
     quorums: str = Field(pattern=HEX_ADDRESS)
+    growth: str = Field(pattern=HEX_ADDRESS)
 
 
 class _File(BaseModel):

@@ -43,6 +43,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "ECDSAInvalidSignatureS": ("The signature is not in its canonical form.", _INTERNAL),
     "InvalidShortString": ("A contract's short text is malformed.", _DEPLOY),
     "StringTooLong": ("The text '{str}' is too long for the contract.", _DEPLOY),
+    "SafeCastOverflowedUintToInt": ("{value} is too large for a signed number.", _INTERNAL),
     "SafeCastOverflowedUintDowncast": ("{value} does not fit {bits} bits.", "Use a smaller amount."),
     "SafeERC20FailedOperation": ("The token {token} refused the transfer.", "Check the configured contract addresses."),
     # Staking
@@ -135,13 +136,34 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Try again when the transition has ended; a change of an older version must be proposed anew.",
     ),
     "Unsettled": (
-        "The vocabulary is on its way from version {current} to {target}.",
-        "Try again after the next round.",
+        "The model is on its way from version {current} to {target}, or its newest layers are young.",
+        "Try again later: `ponw layers growth` says for how many rounds layers are young.",
     ),
     "WrongTerms": (
         "The next round needs the terms of version {version} of the vocabulary, and was opened without them.",
         "The node takes them from the event of the version's proposal; see `ponw vocab list`.",
     ),
+    "WrongDepth": (
+        "A growth from {layers} layers to {grown} does not start from the model as it is, or adds too few or too many.",
+        "Make the growth again with `ponw layers propose`.",
+    ),
+    "WrongTime": ("The growth is announced at {time:time}, which is to come.", "Check this machine's clock."),
+    "WrongYouth": (
+        "{rounds} young rounds of {roundSteps} steps are not those in which new layers grow up.",
+        "Make the growth again with `ponw layers propose`.",
+    ),
+    "WrongEncoding": ("The growth is not encoded as the ABI has it.", _INTERNAL),
+    "OtherData": ("A growth changes no text, but this one names another dataset, {dataRoot}.", _INTERNAL),
+    "NotReady": (
+        "Layer {layer} lacks holders, or one of tier 3 or faster.",
+        "Nodes that can hold it say so with `ponw layers pledge`.",
+    ),
+    "AlreadyPledged": ("{account} has pledged to hold layers of this growth before.", "See `ponw layers growth`."),
+    "WrongPledge": (
+        "The growth adds no layers {first} and {count} on, or {tier} is no tier of speed.",
+        "See `ponw layers growth` for what it adds; tiers are 1 to 5.",
+    ),
+    "NotOpen": ("Growth {id} was never made, is over, or does not wait for a decision.", "See `ponw layers growth`."),
     "AlreadyPaid": ("The reward for version {version} was claimed before.", "See `ponw vocab list`."),
     "NotNew": ("Proposal {id} was made before, or is no number of one.", "Propose under another URI (`--uri`)."),
     "NotBonded": (
@@ -237,6 +259,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "NotQuorums": ("Staking or Emission belongs to other quorums, {quorums}.", _DEPLOY),
     "WrongSize": ("A quorum of {members} members; 1 to 16 are possible.", _QUORUM),
     "WrongRange": ("The layers of member {index} do not begin where those before end.", _QUORUM),
+    "OtherLayers": (
+        "The session's members hold {held} layers together, but the round has {claimed}.",
+        "Form the quorum anew: the model has grown, or was taken back.",
+    ),
     "DuplicateMember": ("{account} stands among the members twice.", _QUORUM),
     "LeaderNotMember": ("The leader {leader} is none of the members.", _QUORUM),
     "WrongEnd": ("A session can't end at {until:time}: that is past, or more than four hours away.", _QUORUM),

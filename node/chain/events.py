@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from eth_utils.abi import event_abi_to_log_topic
@@ -14,6 +14,7 @@ from web3.types import LogReceipt
 from consensus.commitments.claim import Claim
 from node.chain import artifacts, court_events, event
 from node.chain.codec import lenient
+from node.chain.growth_events import GROWTH_EVENTS
 from node.chain.quorum_events import QUORUM_EVENTS
 from node.chain.types import Change, LossReason, Support
 
@@ -274,6 +275,15 @@ class ChangeProposed(Event):
 
 
 @dataclass(frozen=True)
+class GrowthProposed(ChangeProposed):
+    """As ChangeProposed, of a growth of layers, whose encoding stands for the merges."""
+
+    def of(self, parent: int) -> Change:
+        """As a change of version `parent`."""
+        return replace(super().of(parent), deepens=True)
+
+
+@dataclass(frozen=True)
 class Bonded(Event):
     """An account's stake stands behind a proposal that it may make now."""
 
@@ -409,6 +419,8 @@ _VOTES = (VoteCast, ProposalExecuted)
 EVENT_TYPES |= {("Vocabulary", kind.__name__): kind for kind in (Activated, RolledBack, Entered)}
 EVENT_TYPES |= {("EmergencyGovernor", kind.__name__): kind for kind in (RollbackProposed, *_VOTES)}
 _CHANGES = (ProposalCreated, ChangeProposed, ChangeAmended, Bonded, BondFreed, ProposalQueued, ProposalCanceled)
+_GROWTHS = (ProposalCreated, GrowthProposed, *GROWTH_EVENTS)
+EVENT_TYPES |= {("GrowthGovernor", kind.__name__): kind for kind in (*_GROWTHS, *_VOTES)}
 EVENT_TYPES |= {("VocabularyGovernor", kind.__name__): kind for kind in (*_CHANGES, *_VOTES)}
 """(contract, event) → type. Stake movements, deposits and transfers are read by view, not by event."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from eth_utils.crypto import keccak
 from web3.types import TxReceipt
@@ -42,6 +42,12 @@ class Vocabulary(Wrapper):
         """Size of the version that `change` would make now; raises the decoded refusal."""
         return int(self._view("check", change))
 
+    def depth(self) -> tuple[int, int, int]:
+        """Layers that the newest round trains, those that its outer step leads to, and how many rounds with young
+        layers are left, it included."""
+        layers, leads, young = map(int, self._view("depth"))
+        return layers, leads, young
+
     def claim_reward(self, version: int) -> TxReceipt:
         """Pay the reward for a version to its proposer, once."""
         return self._send(f"claim the reward for version {version}", "claimReward", version)
@@ -58,8 +64,14 @@ class Vocabulary(Wrapper):
         """Who may take a version back."""
         return str(self._view("emergency"))
 
+    def deepener(self) -> str:
+        """Who may activate growths of layers."""
+        return str(self._view("deepener"))
 
-class _Governor(Wrapper):
+
+class StakeGovernor(Wrapper):
+    """What every vote of stake has."""
+
     def vocabulary(self) -> str:
         """What is voted on."""
         return str(self._view("vocabulary"))
@@ -103,7 +115,7 @@ class _Governor(Wrapper):
         return self._send(purpose, "castVote", proposal, int(support))
 
 
-class VocabularyGovernor(_Governor):
+class VocabularyGovernor(StakeGovernor):
     """Votes on changes of the vocabulary."""
 
     name = "VocabularyGovernor"
@@ -120,7 +132,7 @@ class VocabularyGovernor(_Governor):
 
     def id_of(self, change: Change, proposer: str, uri: str) -> int:
         """The id of a change, by whom and under which URI; errors as for `motion_of`."""
-        return int(self._view("idOf", self.motion_of(change, proposer), _hash(uri)))
+        return int(self._view("idOf", self.motion_of(change, proposer), uri_hash(uri)))
 
     def bond_of(self, proposer: str) -> int:
         """The proposal that the bond of `proposer` stands for, made or not, open or over; 0 where it has none."""
@@ -148,11 +160,11 @@ class VocabularyGovernor(_Governor):
 
     def queue(self, proposal: Proposal) -> TxReceipt:
         """Start the grace time of a change whose vote has passed."""
-        return self._send(f"queue proposal {proposal.id}", "queueChange", proposal.motion, _hash(proposal.uri))
+        return self._send(f"queue proposal {proposal.id}", "queueChange", proposal.motion, uri_hash(proposal.uri))
 
     def execute(self, proposal: Proposal) -> TxReceipt:
         """Activate a change after its grace time."""
-        return self._send(f"activate proposal {proposal.id}", "executeChange", proposal.motion, _hash(proposal.uri))
+        return self._send(f"activate proposal {proposal.id}", "executeChange", proposal.motion, uri_hash(proposal.uri))
 
     def release_bond(self, proposer: str) -> TxReceipt:
         """Free the bond of an account whose proposal is over."""
@@ -161,15 +173,10 @@ class VocabularyGovernor(_Governor):
     def proposals(self, first: int, last: int) -> Iterator[Proposal]:
         """Every change proposed in blocks `first` to `last` inclusive, in order. Raises RpcError where the endpoint has
         one of a proposal's two events only."""
-        created: events.ProposalCreated | None = None
-        for event in self.events(first, last, events.ProposalCreated, events.ChangeProposed):
-            if isinstance(event, events.ProposalCreated):
-                created = event
-            elif isinstance(event, events.ChangeProposed):
-                yield _proposal(created, event)
+        yield from proposals(self.events(first, last, events.ProposalCreated, events.ChangeProposed))
 
 
-class EmergencyGovernor(_Governor):
+class EmergencyGovernor(StakeGovernor):
     """Short votes that take the newest version back."""
 
     name = "EmergencyGovernor"
@@ -191,6 +198,16 @@ class EmergencyGovernor(_Governor):
         return self._send(f"take version {version} back", "executeRollback", version)
 
 
+def proposals(found: Iterable[events.Event]) -> Iterator[Proposal]:
+    """Proposals from their two events each, in the order of the chain; raises RpcError where one of two is missing."""
+    created: events.ProposalCreated | None = None
+    for event in found:
+        if isinstance(event, events.ProposalCreated):
+            created = event
+        elif isinstance(event, events.ChangeProposed):
+            yield _proposal(created, event)
+
+
 def _proposal(created: events.ProposalCreated | None, event: events.ChangeProposed) -> Proposal:
     if created is not None:
         motion = Motion.from_call(created.calldatas[0])
@@ -200,5 +217,6 @@ def _proposal(created: events.ProposalCreated | None, event: events.ChangePropos
     raise RpcError(f"The endpoint lacks an event of a proposal in block {event.block}.", _AGAIN)
 
 
-def _hash(uri: str) -> bytes:
+def uri_hash(uri: str) -> bytes:
+    """What a proposal's number commits to of its URI."""
     return bytes(keccak(text=uri))

@@ -1,4 +1,4 @@
-"""The terms of the vocabulary's versions, from the chain's log: the chain itself keeps one hash a version.
+"""The terms of the versions, from the chain's log: the chain itself keeps one hash a version.
 
 A proposal's event is the only place where the terms stand in full. Whoever opens a round of another version than the
 one before supplies them again, and every node reads there what it trains.
@@ -6,8 +6,10 @@ one before supplies them again, and every node reads there what it trains.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from node.chain.contracts import Contracts
-from node.chain.events import Activated, ChangeProposed
+from node.chain.events import Activated, ChangeProposed, GrowthProposed
 from node.chain.types import Change, Terms
 from node.errors import ContractsError
 
@@ -29,8 +31,7 @@ class Published:
         """
         newest = self._contracts.client.block().number
         activated = list(self._contracts.vocabulary.events(self._first, newest, Activated))
-        proposed = self._contracts.governor.events(self._first, newest, ChangeProposed) if activated else ()
-        by_hash = {one.of(0).terms.hash(): one for one in proposed if isinstance(one, ChangeProposed)}
+        by_hash = self._proposed(newest) if activated else {}
         found: dict[int, Change] = {}
         for event in activated:
             if isinstance(event, Activated):
@@ -40,32 +41,46 @@ class Published:
                 found[event.version] = by_hash[event.terms].of(event.parent)
         return found
 
-    def terms(self, version: int) -> Terms:
-        """The terms of a version; errors as for `changes`, and for a version that there is not."""
-        return self._terms(version, self.changes() if version else {})
+    def change(self, version: int) -> Change | None:
+        """What made a version; None for version 0. Errors as for `changes`, and for a version that there is not."""
+        return self._made(version, self.changes()) if version else None
 
-    def of_round(self, current: int, target: int) -> tuple[bytes, bytes]:
-        """Program hash and data root of a round from `current` to `target` (equal: of an ordinary round).
+    def terms(self, version: int) -> Terms:
+        """The terms of a version; errors as for `change`."""
+        change = self.change(version)
+        return self._first_terms() if change is None else change.terms
+
+    def of_round(self, current: int, target: int, young: int = 0) -> tuple[bytes, bytes]:
+        """Program hash and data root of a round from `current` to `target` (equal: of an ordinary round), with so many
+        rounds with young layers left.
 
         Raises:
-            ContractsError: as for `terms`, or no single step leads from one to the other.
+            ContractsError: as for `change`, or no single step leads from one to the other.
         """
         changes = self.changes() if current or target else {}
-        here, there = self._terms(current, changes), self._terms(target, changes)
-        if current == target:
-            return here.program_hash, here.data_root
-        if target and changes[target].parent == current:
-            return there.grow_hash, here.data_root
-        if current and changes[current].parent == target:
-            return here.shrink_hash, here.data_root
-        raise ContractsError(f"No single step leads from version {current} to version {target}.", _EVENTS)
+        here = self._made(current, changes) if current else None
+        terms = here.terms if here is not None else self._first_terms()
+        if current != target and target and changes[target].parent == current:
+            return changes[target].grow_hash, terms.data_root
+        if current != target and (here is None or here.parent != target):
+            raise ContractsError(f"No single step leads from version {current} to version {target}.", _EVENTS)
+        hashes = terms.program_hash, terms.shrink_hash
+        if here is not None and here.deepening is not None and young:
+            hashes = here.deepening.young[-young]
+        return hashes[current != target], terms.data_root
 
-    def _terms(self, version: int, changes: dict[int, Change]) -> Terms:
-        if version == 0:
-            deployed = self._contracts.registry.parameters()
-            return Terms.first(deployed.program_hash, deployed.data_root)
+    def _proposed(self, newest: int) -> dict[bytes, ChangeProposed]:
+        words = self._contracts.governor.events(self._first, newest, ChangeProposed)
+        depths = self._contracts.growth.events(self._first, newest, GrowthProposed)
+        return {one.of(0).terms.hash(): one for one in chain(words, depths) if isinstance(one, ChangeProposed)}
+
+    def _first_terms(self) -> Terms:
+        deployed = self._contracts.registry.parameters()
+        return Terms.first(deployed.program_hash, deployed.data_root)
+
+    def _made(self, version: int, changes: dict[int, Change]) -> Change:
         if version not in changes:
             raise ContractsError(
                 f"The chain runs version {version} of the vocabulary, but no event of it was found.", _EVENTS
             )
-        return changes[version].terms
+        return changes[version]

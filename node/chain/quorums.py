@@ -138,6 +138,7 @@ class Session:
     freed: int
     ended: bool
     busy: bool
+    layers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

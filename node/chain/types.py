@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from eth_abi.abi import decode as abi_decode
+from eth_abi.abi import encode as abi_encode
+from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+
+from node.errors import ContractsError
 
 
 class Phase(IntEnum):
@@ -123,7 +127,8 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Round:
-    """One round's figures; all zero if it was never opened."""
+    """One round's figures; all zero if it was never opened. `young`: rounds with young layers that were left when it
+    was opened, it included."""
 
     start_root: bytes
     opened_at: int
@@ -138,6 +143,8 @@ class Round:
     outer_deadline: int
     version: int = 0
     target: int = 0
+    layers: int = 0
+    young: int = 0
     terms: bytes = bytes(32)
 
 
@@ -248,9 +255,41 @@ class Motion:
 
 
 @dataclass(frozen=True)
+class Deepening:
+    """A growth of layers as the chain has it (IVocabulary.Growth): its number and time, steps that a round counts for
+    the age of new layers, layers before and afterwards, and of each young round the program hash, and that of the round
+    if it takes the growth back."""
+
+    number: int
+    time: int
+    round_steps: int
+    layers: int
+    grown: int
+    young: tuple[tuple[bytes, bytes], ...]
+
+    def encode(self) -> bytes:
+        """The ABI's own encoding, which stands in the place of a change's merges."""
+        return abi_encode((_GROWTH,), (tuple(self.__dict__.values()),))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Deepening:
+        """The inverse of `encode`; raises ContractsError for anything else."""
+        try:
+            [values] = abi_decode((_GROWTH,), data)
+        except DecodingError as error:
+            raise ContractsError("A growth of layers is torn.", "Update ponw; do not go on.") from error
+        number, time, round_steps, layers, grown, young = values
+        rounds = tuple((bytes(program), bytes(shrink)) for program, shrink in young)
+        return cls(number, time, round_steps, layers, grown, rounds)
+
+
+_GROWTH = "(uint32,uint64,uint32,uint16,uint16,(bytes32,bytes32)[])"
+
+
+@dataclass(frozen=True)
 class Change:
     """What turns version `parent` into the next one: hashes of 32 bytes; merges of 8 bytes, big-endian (left u16,
-    right u16, occurrences u32)."""
+    right u16, occurrences u32). Where it deepens the model, the encoding of a `Deepening` stands for the merges."""
 
     parent: int
     program_hash: bytes
@@ -258,10 +297,16 @@ class Change:
     shrink_hash: bytes
     data_root: bytes
     merges: bytes
+    deepens: bool = False
 
     def to_tuple(self) -> tuple[int, bytes, bytes, bytes, bytes, bytes]:
         """As the ABI takes it."""
         return (self.parent, self.program_hash, self.grow_hash, self.shrink_hash, self.data_root, self.merges)
+
+    @property
+    def deepening(self) -> Deepening | None:
+        """The growth of layers that it is, if it is one; raises ContractsError where it is torn."""
+        return Deepening.decode(self.merges) if self.deepens else None
 
     @property
     def terms(self) -> Terms:

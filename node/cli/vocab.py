@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from node.chain.types import Support
 from node.chain.units import format_time, format_units
 from node.cli.context import Format, FormatOption, PasswordOption, YesOption, print_json, print_table
 from node.cli.session import settings_of, signing_contracts
 from node.cli.vocab_desk import Reader, print_checks, proposed, reader, require_checked
+from node.cli.votes import Choice
 from node.vocabulary.ballots import Ballot, ballots, change_of, find, look, put_forward, short, spelled
 
 app = typer.Typer(
@@ -26,20 +25,6 @@ FileArgument = Annotated[Path | None, typer.Argument(help="JSON list of merges (
 SuggestOption = Annotated[int | None, typer.Option("--suggest", help="propose this many of the most frequent merges")]
 UriOption = Annotated[str, typer.Option("--uri", help="where the proposal is explained")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="compute and check everything, send nothing")]
-ALL = Support.FOR, Support.AGAINST, Support.ABSTAIN
-
-
-class Choice(StrEnum):
-    """How one votes."""
-
-    APPROVE = "approve"
-    REJECT = "reject"
-    ABSTAIN = "abstain"
-
-    @property
-    def support(self) -> Support:
-        """As the contract counts it."""
-        return dict(zip(Choice, ALL, strict=True))[self]
 
 
 @app.command()

@@ -39,7 +39,7 @@ def invented(view: RoundView, contracts: Contracts) -> Claim:
         steps=steps,
         tokens=steps * parameters.tokens_per_step,
         first_layer=0,
-        layer_count=parameters.layers,
+        layer_count=view.info.layers,
     )
 
 

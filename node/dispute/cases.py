@@ -33,7 +33,7 @@ class Cases:
         self, me: str, make_eras: Callable[[], Eras], states: GlobalStates, make_tools: Callable[[Workshop], Tools]
     ) -> None:
         self._me, self._make, self._states, self._make_tools = me, make_eras, states, make_tools
-        self._tools: dict[tuple[int, int], Tools] = {}
+        self._tools: dict[tuple[int, int, int], Tools] = {}
         self._leaves: tuple[bytes, list[bytes]] = (b"", [])
         self._reruns: dict[tuple[bytes, int], Rerun] = {}
 
@@ -48,7 +48,7 @@ class Cases:
 
     def tools(self, view: RoundView) -> Tools:
         """This node's tools for a round."""
-        key = (view.info.version, view.info.target)
+        key = (view.info.version, view.info.target, view.info.young)
         if key not in self._tools:
             self._tools[key] = self._make_tools(self.eras.of(view.info))
         return self._tools[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -72,8 +72,8 @@ def model_of(
 
 
 def sized(base: ModelConfig, version: Version) -> ModelConfig:
-    """A preset's shape in a version of the vocabulary."""
-    return replace(base, vocab=version.vocabulary.rows)
+    """A preset's shape in a version; layers that are still young there have the shapes of any."""
+    return version.config(base)
 
 
 def _from_file(base: ModelConfig, state: Path, versions: Sequence[Version]) -> Model:

@@ -22,7 +22,7 @@ class Registrar(Consents):
         super().__init__(contracts.client, contracts.client.chain_id, contracts.quorums.address)
         self._contracts = contracts
         parameters = contracts.registry.parameters()
-        self._layers, self._bond = parameters.layers, 2 * parameters.claim_bond
+        self._bond = 2 * parameters.claim_bond
 
     def nonce(self) -> int:
         """Sessions that this account has begun as leader. Raises RpcError."""
@@ -43,7 +43,7 @@ class Registrar(Consents):
         """
         consent, quorums = consent_of(plan), self._contracts.quorums
         try:
-            check_members(consent.members, consent.leader, self._layers)
+            check_members(consent.members, consent.leader, self._contracts.vocabulary.depth()[0])
         except MembersError as error:
             return Refusal.MALFORMED, error.message
         if plan.nonce != quorums.nonce_of(consent.leader):

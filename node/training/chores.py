@@ -55,8 +55,12 @@ class Chores:
                 raise
             version = int(str(error.arguments["version"]))
             log.info("opening a round of another version", needs=version)
+            change = self._published.change(version)
             terms = self._published.terms(version)
-            self.attempt(lambda: registry.open_round_with(terms), "WrongPhase", "WrongTerms")
+            if change is not None and change.deepens:
+                self.attempt(lambda: registry.open_round_grown(terms, change.merges), "WrongPhase", "WrongTerms")
+            else:
+                self.attempt(lambda: registry.open_round_with(terms), "WrongPhase", "WrongTerms")
 
     def settle(self, view: RoundView, window_end: int) -> None:
         """Time overdue challenges out and make claims final whose window is over."""

@@ -77,7 +77,7 @@ class Ledger:
         self._opened: dict[int, int] = {}
         self._uris: dict[str, str] = {}
         self._published = Published(contracts, first_block)
-        self._terms: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        self._terms: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
 
     @property
     def nodes(self) -> int:
@@ -115,7 +115,7 @@ class Ledger:
 
     def _terms_of(self, info: Round) -> tuple[bytes, bytes]:
         """A version's terms never change, so they are read once, unless the round has others after all."""
-        key = (info.version, info.target)
+        key = (info.version, info.target, info.young)
         found = self._terms.get(key)
         if found is None or not _are_terms(found, info):
             found = self._terms[key] = self._published.of_round(*key)
@@ -136,7 +136,8 @@ class Ledger:
 
 def _are_terms(terms: tuple[bytes, bytes], info: Round) -> bool:
     """Whether the chain's hash of a round is of these terms; before the first round it has none."""
-    return not info.opened_at or keccak(b"".join((*terms, info.start_root))) == info.terms
+    words = (*terms, info.start_root, info.layers.to_bytes(32, "big"))
+    return not info.opened_at or keccak(b"".join(words)) == info.terms
 
 
 def _of_round(event: events.Event, number: int) -> bool:

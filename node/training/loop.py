@@ -220,7 +220,8 @@ class RoundLoop:
         p.enter(view)
         if p.workshop is not before:
             self._start = self._next = None
-            log.info("vocabulary", version=view.info.version, target=view.info.target, rows=p.workshop.config.vocab)
+            words = {"version": view.info.version, "target": view.info.target, "young": view.info.young}
+            log.info("another era", **words, rows=p.workshop.config.vocab, layers=view.info.layers)
         p.reporter.update(version=view.info.version, target=view.info.target, rows=p.workshop.config.vocab)
 
     # --- training ---

@@ -1,4 +1,4 @@
-"""What each round runs, as workshops: one for each pair of current and target version."""
+"""What each round runs, as workshops: one for each pair of current and target version, and each age of young layers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from node.vocabulary.versions import Versions
 
 log = get_logger("vocabulary")
 
+Key = tuple[int, int, int]
+"""Current version, target, rounds with young layers left."""
+FIRST: Key = (0, 0, 0)
+
 
 class Eras:
-    """Workshops by version and target, over one engine. Used by one thread, like the engine.
+    """Workshops by version, target and age, over one engine. Used by one thread, like the engine.
 
     A dataset is built when a round first needs it, and for the version that a transition leads to in the background,
     while the transition's round is being trained. Program hashes are recomputed in the background too: `failure` is
@@ -31,9 +35,9 @@ class Eras:
 
     def __init__(self, base: Workshop, versions: Versions) -> None:
         self._base, self._versions = base, versions
-        self._shops: dict[tuple[int, int], Workshop] = {(0, 0): base}
+        self._shops: dict[Key, Workshop] = {FIRST: base}
         self._datasets: dict[int, Dataset] = {0: base.dataset}
-        self._checks: dict[tuple[int, int], threading.Thread] = {}
+        self._checks: dict[Key, threading.Thread] = {}
         self.failure: PonwError | None = None
 
     def of(self, info: Round) -> Workshop:
@@ -43,12 +47,13 @@ class Eras:
             OtherVersionError: the chain's version is not what this node makes of its events.
             ManifestError, ShardError, DiskError: its dataset cannot be built or read.
         """
-        return self._shop(info.version, info.target)
+        return self._shop(key_of(info))
 
     def after(self, info: Round, stepped: bool) -> Workshop:
         """What the round after this one trains; `stepped`: whether this one ended with an outer step."""
         settled = info.target if stepped else info.version
-        return self._shop(settled, settled)
+        history = self._versions.upto(max(info.version, info.target))
+        return self._shop((settled, settled, history.youth(*key_of(info), stepped)))
 
     def check(self, info: Round, terms: tuple[bytes, bytes]) -> None:
         """Compare a round's terms (program hash, data root) with what this node runs in it: the text at once, the
@@ -57,13 +62,17 @@ class Eras:
         Raises:
             OtherVersionError: the dataset has another root. What the background has found is in `failure`.
         """
-        key, shop = (info.version, info.target), self.of(info)
-        if key == (0, 0) or key in self._checks:
+        key, shop = key_of(info), self.of(info)
+        if key == FIRST or key in self._checks:
             return  # the network's first terms were checked when the node started
         program_hash, data_root = terms
+        if shop.config.layers != info.layers:
+            raise OtherVersionError(
+                f"{_way(info)}: this node makes {shop.config.layers} layers of it, the network {info.layers}.", _STOP
+            )
         if shop.dataset.root != data_root:
             raise _other(info, "text", shop.dataset.root, data_root)
-        into = self._versions.upto(info.target)[info.target]
+        into = self._versions.upto(max(info.version, info.target)).worded(info.target)
         arguments = (info, shop, into, program_hash)
         thread = threading.Thread(target=self._check, args=arguments, name="versions", daemon=True)
         self._checks[key] = thread
@@ -83,38 +92,50 @@ class Eras:
             ours = suite_of(shop.config, shop.change).hash()
             if ours != program_hash:
                 self.failure = _other(info, "program", ours, program_hash)
-            log.info("programs checked", version=info.version, target=info.target, program=ours.hex())
+            words = {"version": info.version, "target": info.target, "young": info.young}
+            log.info("programs checked", **words, program=ours.hex())
         except (ConsensusError, PonwError) as error:
             self.failure = error if isinstance(error, PonwError) else OtherVersionError(error.message, error.hint)
 
-    def _shop(self, current: int, target: int) -> Workshop:
-        key = (current, target)
+    def _shop(self, key: Key) -> Workshop:
         if key not in self._shops:
-            era = self._era(current, target)
-            dataset = self._dataset(current)
+            era = self._era(*key)
+            dataset = self._dataset(key[0])
             self._shops[key] = replace(self._base, config=era.config, dataset=dataset, change=era.change)
         return self._shops[key]
 
-    def _era(self, current: int, target: int) -> Era:
+    def _era(self, current: int, target: int, young: int) -> Era:
         history = self._versions.upto(max(current, target))
         try:
-            return history.era(self._base.config, current, target)
+            return history.era(self._base.config, current, target, young)
         except ConsensusError as error:
             raise OtherVersionError(error.message, error.hint) from error
 
     def _dataset(self, number: int) -> Dataset:
-        if number not in self._datasets:
-            self._datasets[number] = self._build(self._versions.upto(number)[number])
-        return self._datasets[number]
+        version = self._versions.upto(number).worded(number)
+        if version.number not in self._datasets:
+            self._datasets[version.number] = self._build(version)
+        return self._datasets[version.number]
 
     def _build(self, version: Version) -> Dataset:
         log.info("training text of a version", version=version.number, rows=version.vocabulary.rows)
         return versioned(self._base.dataset, Encoder(version.vocabulary), version.root)
 
 
+_STOP = "Do not go on: either its proposal was wrong (`ponw vocab check`, `ponw layers check`), or ponw is out of date."
+
+
+def key_of(info: Round) -> Key:
+    """What a round runs, as far as the chain says it in numbers."""
+    return (info.version, info.target, info.young)
+
+
 def _other(info: Round, what: str, here: bytes, there: bytes) -> OtherVersionError:
+    words = f"{_way(info)}: this node's {what} 0x{here.hex()} is not the network's, 0x{there.hex()}."
+    return OtherVersionError(words, _STOP)
+
+
+def _way(info: Round) -> str:
     way = f"{info.version}" if info.version == info.target else f"{info.version} to {info.target}"
-    return OtherVersionError(
-        f"Version {way} of the vocabulary: this node's {what} 0x{here.hex()} is not the network's, 0x{there.hex()}.",
-        "Do not go on: either its proposal was wrong (`ponw vocab check` says what), or ponw is out of date.",
-    )
+    young = f", {info.young} rounds before its layers are grown up" if info.young else ""
+    return f"Version {way} of the vocabulary{young}"

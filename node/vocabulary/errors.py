@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from governance.proposals import Refusal
 from node.errors import ContractsError, DataError, ExitCode, PonwError
 
+_MERGES = "Leave those merges out; docs/VOCABULARY.md has the rules."
 SHOWN = 20
 """Refusals that one message names."""
 
@@ -20,12 +21,12 @@ class ProposalRefusedError(PonwError):
 
     exit_code = ExitCode.CONSENSUS
 
-    def __init__(self, refusals: Sequence[Refusal]) -> None:
+    def __init__(self, refusals: Sequence[Refusal], hint: str = _MERGES) -> None:
         self.refusals = tuple(refusals)
         shown = [str(refusal) for refusal in self.refusals[:SHOWN]]
         more = f"; and {len(self.refusals) - SHOWN} more" if len(self.refusals) > SHOWN else ""
         words = f"The proposal is refused: {'; '.join(shown)}{more}."
-        super().__init__(words, "Leave those merges out; docs/VOCABULARY.md has the rules.")
+        super().__init__(words, hint)
 
 
 class ProposalFileError(DataError):

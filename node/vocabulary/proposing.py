@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from consensus.errors import VocabularyError
@@ -112,7 +112,7 @@ class Desk:
     def _terms(self, parent: int, pairs: Sequence[Pair]) -> Terms:
         before = self._history[parent]
         grown = before.vocabulary.extended(pairs)
-        config = replace(self._base.config, vocab=before.vocabulary.rows)
+        config = before.config(self._base.config)
         grows = Change(grown.rows, tuple(pairs))
         self._tell("capturing the programs of the new version")
         program = suite_of(grows.after(config)).hash()

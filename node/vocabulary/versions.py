@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from consensus.errors import VocabularyError
-from governance.activation import History
+from consensus.errors import GrowthError, VocabularyError
+from economics.units import Seconds, Steps
+from governance.activation import Deeper, History
+from governance.announcement import Announcement
 from governance.versions import decode_merges
 from node.chain.contracts import Contracts
 from node.chain.published import Published
+from node.chain.types import Deepening
 from node.vocabulary.errors import OtherVersionError
 
 
@@ -38,7 +41,17 @@ class Versions:
         history = History()
         for number, change in self._published.changes().items():
             try:
-                history.add(number, change.parent, [merge.pair for merge in decode_merges(change.merges)])
-            except VocabularyError as error:
+                if (deepening := change.deepening) is not None:
+                    history.deepen(number, change.parent, deeper_of(change.parent, deepening))
+                else:
+                    history.add(number, change.parent, [merge.pair for merge in decode_merges(change.merges)])
+            except (VocabularyError, GrowthError) as error:
                 raise OtherVersionError(error.message, error.hint or "Update ponw; do not go on.") from error
         return history
+
+
+def deeper_of(parent: int, deepening: Deepening) -> Deeper:
+    """A growth as the consensus rule has it; raises GrowthError (consensus) where it is none."""
+    time = Seconds(deepening.time)
+    growth = Announcement(deepening.number, parent, deepening.layers, deepening.grown, time)
+    return Deeper(growth, Steps(deepening.round_steps))

@@ -133,6 +133,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         ),
         *(("vocab", verb) for verb in ("propose", "amend", "check", "list", "show", "vote", "queue", "activate")),
         *(("vocab", verb) for verb in ("release", "rollback")),
+        *(("layers", verb) for verb in ("growth", "propose", "check", "vote", "pledge", "announce", "decide")),
         *(("escrow", verb) for verb in ("deposit", "withdraw", "status", "requests", "cancel", "refund", "collect")),
         ("config", "show"),
     ],
@@ -383,7 +384,7 @@ def test_deploy_a_network_from_the_wallet(ponw: Ponw, home: Path, network: Netwo
     assert done.returncode == 0, done.stderr
     deployment = Deployment.load(home / "contracts.json")
     assert json.loads(done.stdout)["addresses"] == deployment.addresses.model_dump()
-    assert "deploy 13 contracts" in done.stderr
+    assert "deploy 14 contracts" in done.stderr
 
 
 def test_devnet_refuses_another_networks_home(ponw: Ponw, home: Path) -> None:

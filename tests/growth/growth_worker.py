@@ -21,8 +21,7 @@ from consensus.model.config import ModelConfig
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
 from consensus.training.step import TrainState
 from economics.units import Seconds, Steps
-from governance.activation import Era, History
-from governance.depth import Depth
+from governance.activation import Deeper, Era, History
 from governance.growth import Course, Member, Observation, Turn, advance
 from node.data.dataset import Dataset
 from node.storage.tensorfile import load_tensors, save_tensors
@@ -30,7 +29,6 @@ from node.training.work import Task, Workshop
 
 CONFIG = ModelConfig("deep", layers=6, width=32, heads=2, seq_len=32, batch=8)
 ROUND_STEPS = 25
-_BYTES = History()
 
 
 class Node:
@@ -43,14 +41,15 @@ class Node:
 
     def begin(self) -> dict[str, Any]:
         """A new network, from its first round."""
-        self.course, self.depth = Course(CONFIG.layers), Depth(CONFIG, Steps(ROUND_STEPS))
+        self.course, self.history = Course(CONFIG.layers), History()
+        self.current = self.target = self.young = 0
         self.state = self._base.genesis_state()
         return {}
 
     @property
     def era(self) -> Era:
         """What the round at hand runs."""
-        return self.depth.era(_BYTES, 0, 0)
+        return self.history.era(CONFIG, self.current, self.target, self.young)
 
     @property
     def shop(self) -> Workshop:
@@ -62,7 +61,8 @@ class Node:
         told = tuple(Member(m["tier"], m["memory"], frozenset(m["layers"])) for m in members)
         self.course, event = advance(self.course, Observation(Seconds(time), Steps(steps), told, 100, 100))
         if event is not None and event.turn is Turn.ACTIVATED:
-            self.depth = self.depth.activated(event.growth)
+            self.target = len(self.history)
+            self.history.deepen(self.target, self.current, Deeper(event.growth, Steps(ROUND_STEPS)))
         turn, reason = (event.turn.value, event.reason) if event is not None else (None, "")
         return {"course": self.course.digest().hex(), "turn": turn, "reason": reason}
 
@@ -83,12 +83,13 @@ class Node:
             parts = [(update_weight(steps), self._update(path, root)) for path, root, steps in updates]
             before = outer_step(self.state, parts)
             self.state = shop.change.state(before) if shop.change is not None else before
-        self.depth = self.depth.closed(self.era, stepped)
+        self.young = self.history.youth(self.current, self.target, self.young, stepped)
+        self.current = self.target if stepped else self.current
         root = global_root(self.state.weights, self.state.velocity)
         old = {name: t for name, t in self.state.weights.items() if name in before.weights}
         return {
             "root": root.hex(),
-            "layers": self.depth.config.layers,
+            "layers": self.era.config.layers,
             "trained_root": _root(before.weights, before.velocity),
             "old_root": _root(old, {name: self.state.velocity[name] for name in old}),
             "heldout_trained": shop.heldout_loss(before.weights),

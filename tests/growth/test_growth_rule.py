@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import log2
 
@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus.errors import GrowthError
+from consensus.errors import GrowthError, VocabularyError
 from consensus.model.config import ModelConfig
 from consensus.training.growth import Growth
 from consensus.training.resize import Change
-from economics.constants import GROWTH_GRACE, GROWTH_RATE_STEPS, GROWTH_STEPS
+from economics.constants import GROWTH_GRACE, GROWTH_STEPS
 from economics.units import Seconds, Steps
-from governance.activation import Era, History
+from governance.activation import Deeper, Era, History
 from governance.announcement import Announcement
-from governance.depth import Depth
 from governance.growth import (
     Course,
     Event,
@@ -219,58 +218,97 @@ def test_an_announcement_that_is_none_is_refused(wrong: tuple[int, int, int, int
 
 CONFIG = ModelConfig("deep", layers=6, width=16, heads=2, seq_len=32, batch=4)
 GROWTH = Announcement(1, 0, 6, 9, Seconds(5))
-BYTES = History()
 
 
-def after(depth: Depth, stepped: bool = True) -> Depth:
-    """The next round's depth, in the vocabulary of bytes."""
-    return depth.closed(depth.era(BYTES, 0, 0), stepped)
+@dataclass(frozen=True)
+class Place:
+    """Where a network is among its versions, round by round."""
+
+    history: History
+    current: int = 0
+    target: int = 0
+    young: int = 0
+
+    @property
+    def era(self) -> Era:
+        return self.history.era(CONFIG, self.current, self.target, self.young)
+
+    def after(self, stepped: bool = True) -> Place:
+        young = self.history.youth(self.current, self.target, self.young, stepped)
+        return replace(self, current=self.target if stepped else self.current, young=young)
+
+
+def deeper(growth: Announcement = GROWTH, round_steps: int = 400) -> Deeper:
+    return Deeper(growth, Steps(round_steps))
+
+
+def deepened() -> History:
+    """Version 1 is a growth."""
+    history = History()
+    history.deepen(1, 0, deeper())
+    return history
 
 
 def test_a_growth_takes_effect_with_the_next_outer_step_and_ages_from_there() -> None:
-    depth = Depth(CONFIG, Steps(400))
-    assert after(depth) == depth
-    assert depth.era(BYTES, 0, 0) == Era(0, 0, CONFIG)
-    last = depth.activated(GROWTH)
-    era = last.era(BYTES, 0, 0)
-    assert (era.config, era.change) == (CONFIG, Growth(CONFIG, 9, GROWTH.hash()))
-    assert after(last, stepped=False) == last, "without an outer step the next round is the transition"
-    ages, now = [], after(last)
-    assert era.after == now.config
-    while now.config.young:
-        ages.append(now.config.age)
-        assert (now.version, now.config.layers, now.era(BYTES, 0, 0).change) == (1, 9, None)
-        now = after(now)
+    assert Place(History()).era == Era(0, 0, CONFIG)
+    last = Place(deepened(), target=1)
+    assert (last.era.config, last.era.change) == (CONFIG, Growth(CONFIG, 9, GROWTH.hash()))
+    assert last.after(stepped=False) == last, "without an outer step the next round is the transition"
+    ages, now = [], last.after()
+    assert last.era.after == now.era.config
+    while now.young:
+        ages.append(now.era.config.age)
+        assert (now.current, now.era.config.layers, now.era.change) == (1, 9, None)
+        assert now.after(stepped=False) == now
+        older = now.era.config.older(400)
+        now = now.after()
+        assert now.era.config == older, "as the architecture itself counts its age"
     assert ages == [0, 400, 800]
-    assert now.config == replace(CONFIG, layers=9)
+    assert now.era.config == replace(CONFIG, layers=9)
+    assert now.after() == now
 
 
-def test_a_growth_waits_for_the_layers_of_the_last_one() -> None:
-    young = replace(CONFIG, young=3)
-    now = Depth(young, Steps(GROWTH_RATE_STEPS // 2), 1).activated(replace(GROWTH, parent=1))
-    for _ in range(2):
-        assert now.era(BYTES, 0, 0).change is None
-        now = after(now)
-    assert now.era(BYTES, 0, 0).change == Growth(CONFIG, 9, replace(GROWTH, parent=1).hash())
+@pytest.mark.parametrize("young", [3, 2, 1, 0])
+def test_a_growth_is_taken_back_at_any_age(young: int) -> None:
+    back = Place(deepened(), 1, 0, young)
+    config = back.era.config
+    assert config.age == (400 * (3 - young) if young else 0)
+    assert back.era.change == Growth(config, 6)
+    assert back.era.after == CONFIG
+    assert back.after().era == Era(0, 0, CONFIG)
+    assert back.after(stepped=False) == back
 
 
-def test_a_change_of_the_vocabulary_goes_before_a_growth() -> None:
-    pairs, history = ((116, 104),), History()
-    history.add(1, 0, pairs)
-    depth = Depth(CONFIG, Steps(100)).activated(GROWTH)
-    words = depth.era(history, 0, 1)
-    assert isinstance(words.change, Change)
-    depth = depth.closed(words, stepped=True)
+def test_a_growth_after_a_change_of_the_vocabulary_and_one_after_it() -> None:
+    history, growth = History(), replace(GROWTH, parent=1)
+    history.add(1, 0, ((116, 104),))
+    words = Place(history, 0, 1)
+    assert isinstance(words.era.change, Change)
+    history.deepen(2, 1, deeper(growth))
     wider = replace(CONFIG, vocab=CONFIG.vocab + 1)
-    era = depth.era(history, 1, 1)
-    assert (era.config, era.change) == (wider, Growth(wider, 9, GROWTH.hash()))
-    assert depth.closed(era, stepped=True).config == replace(wider, layers=9, young=3)
+    grows = replace(words.after(), target=2)
+    assert (grows.era.config, grows.era.change) == (wider, Growth(wider, 9, growth.hash()))
+    assert grows.after().era.config == replace(wider, layers=9, young=3)
+    assert (history[2].root, history.worded(2).number) == (history[1].root, 1), "a growth changes no text"
+    history.add(3, 2, ((104, 101),))
+    more = Place(history, 2, 3)
+    assert more.era.after == replace(wider, layers=9, vocab=wider.vocab + 1)
+    assert replace(more.after(), target=2).after().era.config == replace(wider, layers=9), "grown up, not young again"
 
 
 def test_a_growth_from_elsewhere_is_refused() -> None:
-    depth = Depth(CONFIG, Steps(100))
-    for wrong in (replace(GROWTH, parent=1), replace(GROWTH, before=5)):
-        with pytest.raises(GrowthError):
-            depth.activated(wrong)
-    with pytest.raises(GrowthError):
-        depth.activated(GROWTH).activated(GROWTH)
+    with pytest.raises(VocabularyError):
+        History().deepen(1, 0, deeper(replace(GROWTH, parent=1)))
+    with pytest.raises(VocabularyError):
+        History().deepen(2, 0, deeper())
+    history = History()
+    history.deepen(1, 0, deeper(replace(GROWTH, before=5)))
+    with pytest.raises(VocabularyError):
+        history.era(CONFIG, 0, 1)
+    with pytest.raises(VocabularyError):
+        deepened().era(CONFIG, 1, 1, young=4)
+    twice = deepened()
+    twice.deepen(2, 1, deeper(Announcement(2, 1, 9, 12, Seconds(9))))
+    with pytest.raises(VocabularyError):
+        twice.era(CONFIG, 1, 2, young=1)
+    assert twice.era(CONFIG, 1, 2).after.layers == 12

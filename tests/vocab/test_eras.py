@@ -43,7 +43,8 @@ def eras(shop: Workshop) -> Eras:
 
 
 def running(version: int, target: int) -> Round:
-    return replace(Round(bytes(32), 0, 0, 0, 0, 0, False, bytes(32), bytes(32), "", 0), version=version, target=target)
+    empty = Round(bytes(32), 0, 0, 0, 0, 0, False, bytes(32), bytes(32), "", 0)
+    return replace(empty, version=version, target=target, layers=MICRO.layers)
 
 
 def program(version: int, target: int) -> bytes:

@@ -26,12 +26,14 @@ interface IQuorums {
     /// @param freed One bit a member: its bond is no more.
     /// @param ended Dissolved by the leader, or by a lost claim.
     /// @param busy A claim of the session is open, or its fault is not settled.
+    /// @param layers Layers that the members hold together.
     struct Session {
         address leader;
         uint40 until;
         uint16 freed;
         bool ended;
         bool busy;
+        uint16 layers;
     }
 
     /// @notice Where a session's claim stands. Open: the registry has it. Due: final, not paid out. Paid. Faulty: an op of
@@ -95,9 +97,10 @@ interface IQuorums {
     error OnlyRegistry(address caller);
     /// @notice Thrown when there are no members, or more than 16.
     error WrongSize(uint256 members);
-    /// @notice Thrown when the range of member `index` does not begin where the one before it ended, is empty, or the
-    /// last one does not end with the model.
+    /// @notice Thrown when the range of member `index` does not begin where the one before it ended, or is empty.
     error WrongRange(uint256 index);
+    /// @notice Thrown when the members of a session hold more layers than there are numbers, or than the claim's, or fewer.
+    error OtherLayers(uint256 held, uint256 claimed);
     /// @notice Thrown when an account is a member twice.
     error DuplicateMember(address account);
     /// @notice Thrown when the leader is no member.
@@ -170,8 +173,8 @@ interface IQuorums {
     /// @notice Slashes the leader: nobody has shown in time whose the op is. Anyone may call.
     function blameLeader(bytes32 claimHash) external;
 
-    /// @notice Takes a claim of `node` up. Registry only.
-    function bind(uint64 session, bytes32 claimHash, address node) external;
+    /// @notice Takes a claim of `node` over this many layers up. Registry only.
+    function bind(uint64 session, bytes32 claimHash, address node, uint16 layers) external;
     /// @notice The claim is final. Registry only.
     function settle(bytes32 claimHash, uint32 steps) external;
     /// @notice The claim is lost; op {NO_OP}: the leader has answered for it. Else the leader's 2B are left locked, and

@@ -24,7 +24,7 @@ interface IRegistryErrors {
     error WrongSteps(uint32 claimed, uint32 most);
     /// @notice Thrown when tokens are not steps * tokensPerStep, or not 0 in an OUTER claim.
     error WrongTokens(uint64 claimed, uint64 expected);
-    /// @notice Thrown when a claim does not hold all layers.
+    /// @notice Thrown when a claim does not hold all layers of its round.
     error WrongLayers(uint16 firstLayer, uint16 layerCount);
     /// @notice Thrown when an OUTER claim is made over another set of final claims.
     error WrongFinalSet(bytes32 claimed, bytes32 expected);

@@ -49,7 +49,7 @@ interface IWorkRegistry is IRegistryErrors {
     /// @param genesisRoot Global root of round 1.
     /// @param judge Decides opened challenges; address 0: an opened leaf ends the challenge in the prover's favour.
     /// @param tokensPerStep Tokens of one step.
-    /// @param layers Layers of the model; every claim holds all.
+    /// @param layers Layers of the model in version 0; every claim holds all of its round's.
     /// @param maxSteps Most steps of a TRAIN claim.
     /// @param maxClaims Most TRAIN claims of a round: what an outer step can sum up.
     /// @param trainTime Seconds from opening to the claim deadline.
@@ -86,7 +86,9 @@ interface IWorkRegistry is IRegistryErrors {
     /// @param outerDeadline Last timestamp for challenges of the OUTER claim.
     /// @param version Version of the vocabulary that the round trains in.
     /// @param target Version that its outer step leads to; another one only in the round of a transition.
-    /// @param terms keccak256(programHash || dataRoot || startRoot) of the round's claims.
+    /// @param layers Layers of the model that the round trains.
+    /// @param young Rounds with young layers that were left when it was opened, it included; 0 where it has none.
+    /// @param terms keccak256(programHash || dataRoot || startRoot || layers) of the round's claims, a word each.
     struct Round {
         bytes32 startRoot;
         uint64 openedAt;
@@ -98,9 +100,11 @@ interface IWorkRegistry is IRegistryErrors {
         bytes32 randomness;
         bytes32 finalSet;
         address outerNode;
-        uint64 outerDeadline;
+        uint40 outerDeadline;
         uint16 version;
         uint16 target;
+        uint16 layers;
+        uint8 young;
         bytes32 terms;
     }
 
@@ -190,6 +194,8 @@ interface IWorkRegistry is IRegistryErrors {
     /// @notice {openRound} with the terms of a version: of the one that the round grows into, else of the one that it runs
     /// in. The vocabulary's WrongTerms says of which; they stand in the event of the version's proposal.
     function openRoundWith(Terms calldata supplied) external returns (uint64 round);
+    /// @notice {openRoundWith} where that version is a growth of layers: with its encoded {Growth} too.
+    function openRoundGrown(Terms calldata supplied, bytes calldata growth) external returns (uint64 round);
     /// @notice Posts the caller's claim. 2B of its stake must be free, or still locked from its last final claim.
     /// @dev The bond stays locked after a final claim, so a node at work pays for the lock once; {releaseBond} frees it.
     function post(Claim calldata claim) external returns (bytes32 claimHash);

@@ -61,12 +61,13 @@ library ClaimLib {
         }
     }
 
-    /// @notice keccak256(programHash || dataRoot || startRoot).
+    /// @notice keccak256(programHash || dataRoot || startRoot || layerCount as a word).
     function termsOf(Claim calldata claim) internal pure returns (bytes32 digest) {
         assembly ("memory-safe") {
             let buffer := mload(0x40)
             calldatacopy(buffer, add(claim, 96), 96)
-            digest := keccak256(buffer, 96)
+            mstore(add(buffer, 96), calldataload(add(claim, 384)))
+            digest := keccak256(buffer, 128)
         }
     }
 }

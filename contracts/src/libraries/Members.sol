@@ -13,9 +13,9 @@ library Members {
 
     bytes32 private constant TYPEHASH = keccak256("Member(address account,uint16 firstLayer,uint16 layerCount)");
 
-    /// @notice Reverts unless the members' ranges make up all `layers` in order, no account stands twice, and the leader is
-    /// one of them.
-    function check(IQuorums.Member[] calldata members, address leader, uint256 layers) internal pure {
+    /// @notice The layers that the members hold together. Reverts unless their ranges follow one another from layer 0 on, no
+    /// account stands twice, and the leader is one of them.
+    function check(IQuorums.Member[] calldata members, address leader) internal pure returns (uint16) {
         if (members.length == 0 || members.length > MAX) revert IQuorums.WrongSize(members.length);
         uint256 next = 0;
         bool led = false;
@@ -28,8 +28,10 @@ library Members {
                 if (members[j].account == member.account) revert IQuorums.DuplicateMember(member.account);
             }
         }
-        if (next != layers) revert IQuorums.WrongRange(members.length - 1);
+        if (next > type(uint16).max) revert IQuorums.OtherLayers(next, type(uint16).max);
         if (!led) revert IQuorums.LeaderNotMember(leader);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint16(next);
     }
 
     /// @notice EIP-712 hash of the array of members.

@@ -233,7 +233,7 @@ contract GovernanceAttacksTest is GovernanceAttackFixture {
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.OnlyEmergency.selector, address(this)));
         vocabulary.rollback(1);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.OnlyRegistry.selector, address(this)));
-        vocabulary.enter(true, _firstTerms());
+        vocabulary.enter(true, _firstTerms(), "");
         vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorOnlyExecutor.selector, address(this)));
         governor.setLateQuorumVoteExtension(0);
         vm.expectRevert();

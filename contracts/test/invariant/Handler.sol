@@ -62,7 +62,8 @@ contract Handler is Fixture {
             escrow,
             AnswerCourt(address(0)),
             Judge(address(0)),
-            quorums
+            quorums,
+            growths
         );
     }
 

@@ -36,7 +36,7 @@ contract AnswerCourtTest is Fixture {
     function _config() internal view override returns (Config memory c) {
         c = super._config();
         // After the nine of the network, and the scripted judge.
-        c.court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 10);
+        c.court = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 11);
     }
 
     function _courtTerms() private pure returns (IAnswerCourt.Terms memory) {

@@ -56,6 +56,18 @@ contract QuorumClaimsTest is QuorumFixture {
         vm.stopPrank();
     }
 
+    function test_revert_post_for_a_session_of_other_layers_than_the_round() public {
+        IQuorums.Member[] memory m = _members();
+        m[2].layerCount = 4;
+        uint64 session = quorums.register(alice, m, _until(), _consents(m, _until()));
+        vm.assertEq(quorums.sessionOf(session).layers, 9);
+        registry.openRound();
+        Claim memory c = _train(alice, STEPS);
+        vm.expectRevert(abi.encodeWithSelector(IQuorums.OtherLayers.selector, 9, 6));
+        vm.prank(alice);
+        registry.postFor(c, session);
+    }
+
     function test_revert_post_for_a_session_that_is_over() public {
         uint64 session = _register();
         _skip(HOUR + 1);
@@ -84,7 +96,7 @@ contract QuorumClaimsTest is QuorumFixture {
     function test_revert_registrys_calls_by_anyone_else() public {
         bytes memory denied = abi.encodeWithSelector(IQuorums.OnlyRegistry.selector, address(this));
         vm.expectRevert(denied);
-        quorums.bind(1, keccak256("claim"), alice);
+        quorums.bind(1, keccak256("claim"), alice, 6);
         vm.expectRevert(denied);
         quorums.settle(keccak256("claim"), 1);
         vm.expectRevert(denied);

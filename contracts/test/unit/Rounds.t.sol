@@ -132,6 +132,8 @@ contract RoundsTest is Fixture {
     function test_revert_post_to_an_unknown_round() public {
         Claim memory c = _train(alice, 10);
         c.startRoot = 0;
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongLayers.selector, 0, 6)); // such a round has none
+        c.layerCount = 0;
         _refused(c, _phaseError(IWorkRegistry.Phase.None));
     }
 

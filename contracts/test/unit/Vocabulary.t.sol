@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import { vm } from "../../script/Vm.sol";
 import { Vocabulary } from "../../src/Vocabulary.sol";
 import { IStaking } from "../../src/interfaces/IStaking.sol";
-import { Change, IVocabulary, Motion, Terms } from "../../src/interfaces/IVocabulary.sol";
+import { Change, Era, IVocabulary, Motion, Terms } from "../../src/interfaces/IVocabulary.sol";
 import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IVocabularyGovernor } from "../../src/interfaces/IVocabularyGovernor.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
@@ -25,13 +25,14 @@ contract VocabularyTest is GovernanceFixture {
     function _enter(bool stepped) internal returns (uint16 current, uint16 target) {
         Terms memory none;
         vm.prank(address(registry));
-        try vocabulary.enter(stepped, none) returns (uint16 c, uint16 t, bytes32, bytes32) {
-            return (c, t);
+        try vocabulary.enter(stepped, none, "") returns (Era memory e) {
+            return (e.version, e.target);
         } catch (bytes memory reason) {
             vm.assertTrue(bytes4(reason) == IVocabulary.WrongTerms.selector, "not for want of terms");
             Terms memory wanted = _wanted(reason);
             vm.prank(address(registry));
-            (current, target,,) = vocabulary.enter(stepped, wanted);
+            Era memory era = vocabulary.enter(stepped, wanted, "");
+            (current, target) = (era.version, era.target);
         }
     }
 
@@ -164,7 +165,7 @@ contract VocabularyTest is GovernanceFixture {
         IWorkRegistry.Round memory r = registry.roundOf(1);
         vm.assertEq(r.version, 0);
         vm.assertEq(r.target, 1);
-        vm.assertEq(r.terms, keccak256(abi.encode(change.growHash, keccak256("data"), keccak256("genesis"))));
+        vm.assertEq(r.terms, keccak256(abi.encode(change.growHash, keccak256("data"), keccak256("genesis"), 6)));
         Claim memory c = _train(alice, 3);
         vm.assertEq(c.programHash, change.growHash);
         _step("grown");
@@ -403,14 +404,14 @@ contract VocabularyTest is GovernanceFixture {
         vm.expectRevert(reason);
         vocabulary.rollback(1);
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.OnlyRegistry.selector, address(this)));
-        vocabulary.enter(true, _firstTerms());
+        vocabulary.enter(true, _firstTerms(), "");
         vm.expectRevert(abi.encodeWithSelector(IVocabularyGovernor.OnlyVocabulary.selector, address(this)));
         governor.forfeit(carol);
     }
 
     function test_revert_vocabulary_at_another_address() public {
         vm.expectRevert(abi.encodeWithSelector(IVocabulary.NotVocabulary.selector, address(vocabulary)));
-        new Vocabulary(registry, address(governor), address(emergency));
+        new Vocabulary(registry, address(governor), address(emergency), address(growths));
     }
 
     function test_bonds() public {

@@ -5,6 +5,7 @@ import { Deployment } from "../../script/Deployment.sol";
 import { vm } from "../../script/Vm.sol";
 import { EmergencyGovernor } from "../../src/EmergencyGovernor.sol";
 import { Emission } from "../../src/Emission.sol";
+import { GrowthGovernor } from "../../src/GrowthGovernor.sol";
 import { InferenceEscrow } from "../../src/InferenceEscrow.sol";
 import { Judge } from "../../src/Judge.sol";
 import { NeuroToken } from "../../src/NeuroToken.sol";
@@ -50,6 +51,7 @@ abstract contract Fixture is Deployment {
     EmergencyGovernor internal emergency;
     InferenceEscrow internal escrow;
     Quorums internal quorums;
+    GrowthGovernor internal growths;
 
     address internal immutable alice = vm.addr(0xA11CE);
     address internal immutable bob = vm.addr(0xB0B);
@@ -96,7 +98,7 @@ abstract contract Fixture is Deployment {
         System memory s = _deploy(address(this), c);
         (token, staking, emission, registry, judge) = (s.token, s.staking, s.emission, s.registry, s.judge);
         (vocabulary, governor, emergency, escrow) = (s.vocabulary, s.governor, s.emergency, s.escrow);
-        quorums = s.quorums;
+        (quorums, growths) = (s.quorums, s.growth);
     }
 
     function _fund(address account) internal {
@@ -150,6 +152,11 @@ abstract contract Fixture is Deployment {
         return vocabulary.terms();
     }
 
+    /// @dev Layers that claims of the newest round must hold.
+    function _layers() internal view returns (uint16 layers) {
+        (layers,,) = vocabulary.depth();
+    }
+
     function _train(address node, uint32 steps) internal view returns (Claim memory c) {
         (bytes32 programHash, bytes32 dataRoot) = _terms();
         c = Claim({
@@ -165,7 +172,7 @@ abstract contract Fixture is Deployment {
             steps: steps,
             tokens: uint64(steps) * 1024,
             firstLayer: 0,
-            layerCount: 6
+            layerCount: _layers()
         });
     }
 
@@ -186,7 +193,7 @@ abstract contract Fixture is Deployment {
             steps: 1,
             tokens: 0,
             firstLayer: 0,
-            layerCount: 6
+            layerCount: _layers()
         });
     }
 

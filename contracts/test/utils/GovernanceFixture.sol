@@ -79,7 +79,7 @@ abstract contract GovernanceFixture is Fixture {
         return governor.idOf(_motion(change, proposer), _uriHash());
     }
 
-    function _publish(Change memory change) private {
+    function _publish(Change memory change) internal {
         _published[keccak256(abi.encode(_termsOf(change)))] = _termsOf(change);
     }
 
@@ -170,7 +170,7 @@ abstract contract GovernanceFixture is Fixture {
     // --- rounds ---
 
     /// @dev Opens the next round as a node does: with the terms from the log where the registry asks for them.
-    function _open() internal {
+    function _open() internal virtual {
         try registry.openRound() { }
         catch (bytes memory reason) {
             vm.assertTrue(bytes4(reason) == IVocabulary.WrongTerms.selector, "not for want of terms");

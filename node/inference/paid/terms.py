@@ -41,7 +41,7 @@ def check_offer(contracts: Contracts, escrow: InferenceEscrow, asked: Asked, off
     _in_time(contracts, quote)
     if terms.server is not None and quote.server != terms.server:
         raise OfferError(f"The quote is by {quote.server} and not by {terms.server}.", _HINT)
-    _payees(quote, contracts.registry.parameters().layers)
+    _payees(quote, contracts.vocabulary.depth()[0])
     _price(contracts, offer, quote)
     if quote.most > terms.max_fee:
         raise OfferError(
