@@ -183,7 +183,7 @@ def _numbers(contracts: Contracts, network: NetworkParameters, parameters: Param
         ("the judge's clocks", (judge.response(), judge.extension()), clocks),
         ("the court's terms", contracts.court.terms(), terms),
         ("the votes' times", contracts.governor.times(), votes),
-        ("the times of votes about growths", contracts.growth.times(), votes[:3]),
+        ("the times of votes about growths", contracts.growth.vote_times(), votes[:3]),
         ("the emergency vote's time", contracts.emergency.voting_period(), network.emergency),
         ("one step's reward", registry.quote_reward(NO_JUDGE, 1), claim_reward(Work(Steps(1), parameters.layers))),
     )

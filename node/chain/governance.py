@@ -115,24 +115,32 @@ class StakeGovernor(Wrapper):
         return self._send(purpose, "castVote", proposal, int(support))
 
 
-class VocabularyGovernor(StakeGovernor):
+class VersionGovernor(StakeGovernor):
+    """What votes on new versions of the model have."""
+
+    def vote_times(self) -> tuple[int, int, int]:
+        """Seconds of discussion, vote and extension."""
+        names = ("votingDelay", "votingPeriod", "lateQuorumVoteExtension")
+        discussion, vote, extension = (int(self._view(name)) for name in names)
+        return discussion, vote, extension
+
+    def motion_of(self, change: Change, proposer: str) -> Motion:
+        """A change as it is voted on; raises the decoded refusal where it does not fit its parent."""
+        return Motion(*self._view("motionOf", change, proposer))
+
+    def id_of(self, change: Change, proposer: str, uri: str) -> int:
+        """The number of a change, by whom and under which URI; errors as for `motion_of`."""
+        return int(self._view("idOf", self.motion_of(change, proposer), uri_hash(uri)))
+
+
+class VocabularyGovernor(VersionGovernor):
     """Votes on changes of the vocabulary."""
 
     name = "VocabularyGovernor"
 
     def times(self) -> tuple[int, int, int, int]:
         """Seconds of discussion, vote, extension and grace."""
-        names = ("votingDelay", "votingPeriod", "lateQuorumVoteExtension", "grace")
-        discussion, vote, extension, grace = (int(self._view(name)) for name in names)
-        return discussion, vote, extension, grace
-
-    def motion_of(self, change: Change, proposer: str) -> Motion:
-        """A change as it is voted on; raises the decoded refusal where its merges don't fit its parent."""
-        return Motion(*self._view("motionOf", change, proposer))
-
-    def id_of(self, change: Change, proposer: str, uri: str) -> int:
-        """The id of a change, by whom and under which URI; errors as for `motion_of`."""
-        return int(self._view("idOf", self.motion_of(change, proposer), uri_hash(uri)))
+        return *self.vote_times(), int(self._view("grace"))
 
     def bond_of(self, proposer: str) -> int:
         """The proposal that the bond of `proposer` stands for, made or not, open or over; 0 where it has none."""

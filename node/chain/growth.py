@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from web3.types import TxReceipt
 
 from node.chain import events
-from node.chain.governance import StakeGovernor, proposals, uri_hash
-from node.chain.types import Change, Motion, Proposal
+from node.chain.governance import VersionGovernor, proposals, uri_hash
+from node.chain.types import Change, Proposal
 
 
 @dataclass(frozen=True)
@@ -23,26 +23,14 @@ class Plan:
     aborted: bool
 
 
-class GrowthGovernor(StakeGovernor):
+class GrowthGovernor(VersionGovernor):
     """Growths of layers: proposed, voted on, announced, decided."""
 
     name = "GrowthGovernor"
 
-    def times(self) -> tuple[int, int, int]:
-        """Seconds of discussion, vote and extension."""
-        discussion, vote, extension = (
-            int(self._view(name)) for name in ("votingDelay", "votingPeriod", "lateQuorumVoteExtension")
-        )
-        return discussion, vote, extension
-
     def threshold(self) -> int:
         """Votes in wei of stake that an account needs to propose."""
         return int(self._view("proposalThreshold"))
-
-    def id_of(self, change: Change, proposer: str, uri: str) -> int:
-        """The number of a growth, by whom and under which URI."""
-        motion = Motion(*self._view("motionOf", change, proposer))
-        return int(self._view("idOf", motion, uri_hash(uri)))
 
     def plan_of(self, proposal: int) -> Plan:
         """Where its announcement stands; all zero where there is no such proposal."""

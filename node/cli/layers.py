@@ -8,7 +8,7 @@ import typer
 
 from node.cli.context import Format, FormatOption, PasswordOption, YesOption, print_json, print_table
 from node.cli.viewing import age, short, view_of
-from node.cli.votes import Choice
+from node.cli.votes import Choice, DryRunOption, UncheckedOption
 
 if TYPE_CHECKING:
     from node.cli.layers_desk import DepthReader
@@ -22,7 +22,6 @@ StepsOption = Annotated[
     int | None, typer.Option("--round-steps", min=4, max=1000, help="steps that a round counts for new layers' age")
 ]
 UriOption = Annotated[str, typer.Option("--uri", help="where the growth is explained")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="compute and check everything, send nothing")]
 
 
 @app.callback()
@@ -130,7 +129,7 @@ def vote(
     ctx: typer.Context,
     name: IdArgument,
     choice: Choice,
-    unchecked: Annotated[bool, typer.Option("--unchecked", help="approve without recomputing first")] = False,
+    unchecked: UncheckedOption = False,
     yes: YesOption = False,
     password_file: PasswordOption = None,
 ) -> None:
@@ -208,9 +207,10 @@ def decide(ctx: typer.Context, name: IdArgument, yes: YesOption = False, passwor
 
 def _reader(ctx: typer.Context) -> DepthReader:
     # The parts alone are shown without the chain's client, whose import takes longer than the command.
-    from node.cli.layers_desk import depth_reader  # noqa: PLC0415
+    from node.cli.layers_desk import DepthReader  # noqa: PLC0415
+    from node.cli.session import settings_of  # noqa: PLC0415
 
-    return depth_reader(ctx)
+    return DepthReader.of(settings_of(ctx))
 
 
 def _growing(ctx: typer.Context) -> None:

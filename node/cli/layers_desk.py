@@ -1,9 +1,8 @@
-"""What the commands about growths of layers share: the chain, its versions, the checks in words."""
+"""What the commands about growths of layers share: a growth made, checked and told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,46 +10,29 @@ import typer
 
 from economics.cohort import inner_steps
 from economics.units import Seconds, Steps
-from governance.activation import History
 from governance.announcement import Announcement
-from governance.proposals import Refusal
 from node.chain.contracts import Contracts
-from node.chain.deployment import Deployment
 from node.chain.types import Change
-from node.cli.session import read_contracts, settings_of, signing_contracts
-from node.config import Settings
-from node.genesis import workshop
+from node.cli.session import signing_contracts
+from node.cli.versions_desk import VersionReader, print_checks, tell
 from node.modes.sources import FileSource
-from node.vocabulary.ballots import short, spelled
 from node.vocabulary.deepening import DepthDesk
 from node.vocabulary.depths import DepthBallot, find, growths, look
 from node.vocabulary.errors import ProposalRefusedError
 from node.vocabulary.observing import lacking
-from node.vocabulary.versions import Versions
+from node.vocabulary.votes import short, spelled
 
 LEAST_ROUND_STEPS = Steps(4)
 """Fewer make more rounds with young layers than the chain counts."""
 
 
-@dataclass(frozen=True)
-class DepthReader:
-    """The network's contracts for reading, its versions, and a desk over this machine's own programs."""
-
-    settings: Settings
-    contracts: Contracts
-    first: int
-
-    @cached_property
-    def history(self) -> History:
-        """Every version there is."""
-        return Versions(self.contracts, self.first).read()
+class DepthReader(VersionReader):
+    """With a desk over this machine's own programs."""
 
     @cached_property
     def desk(self) -> DepthDesk:
-        """Captures programs; what takes long is told on stderr."""
-        shop = workshop(self.settings)
-        shop.require_network(self.contracts.registry.parameters())
-        return DepthDesk(shop, self.history, lambda doing: typer.echo(f"  {doing} …", err=True))
+        """Captures programs."""
+        return DepthDesk(self.shop, self.history, tell)
 
     def find(self, name: str) -> DepthBallot:
         """A growth by its first digits; raises NoProposalError."""
@@ -88,12 +70,7 @@ class DepthReader:
 
         What the network carries is this node's own observation, and another's may differ: it refuses nothing.
         """
-        found: list[Refusal] = []
-        for check in self.desk.checks(change):
-            typer.echo(f"{'pass' if check.passed else 'FAIL'}  {check.rule}")
-            for refusal in check.refusals:
-                typer.echo(f"      {refusal}")
-            found += check.refusals
+        found = print_checks(self.desk.checks(change))
         if found:
             raise ProposalRefusedError(found, "Vote against it; docs/GROWTH.md has the rules.")
         self._observe(change)
@@ -142,9 +119,3 @@ class DepthReader:
         config = self.history[change.parent].config(self.desk.base.config)
         for reason in lacking(self.contracts, self.first, view, config, change):
             typer.echo(f"note  {reason}")
-
-
-def depth_reader(ctx: typer.Context) -> DepthReader:
-    """The network of this home. Raises RpcError, WrongChainError, ContractsError."""
-    settings = settings_of(ctx)
-    return DepthReader(settings, read_contracts(settings), Deployment.load(settings.contracts_file).block)

@@ -11,9 +11,11 @@ from rich.table import Table
 from node.chain.units import format_time, format_units
 from node.cli.context import Format, FormatOption, PasswordOption, YesOption, print_json, print_table
 from node.cli.session import settings_of, signing_contracts
-from node.cli.vocab_desk import Reader, print_checks, proposed, reader, require_checked
-from node.cli.votes import Choice
-from node.vocabulary.ballots import Ballot, ballots, change_of, find, look, put_forward, short, spelled
+from node.cli.versions_desk import print_checks
+from node.cli.vocab_desk import Reader, proposed, require_checked
+from node.cli.votes import Choice, DryRunOption, UncheckedOption
+from node.vocabulary.ballots import Ballot, ballots, change_of, find, look, put_forward
+from node.vocabulary.votes import short, spelled
 
 app = typer.Typer(
     help="Vocabulary: propose, check, list, show, vote, amend, queue, activate, rollback, release, reward.",
@@ -24,7 +26,6 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="the proposal's nu
 FileArgument = Annotated[Path | None, typer.Argument(help="JSON list of merges (docs/VOCABULARY.md)")]
 SuggestOption = Annotated[int | None, typer.Option("--suggest", help="propose this many of the most frequent merges")]
 UriOption = Annotated[str, typer.Option("--uri", help="where the proposal is explained")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="compute and check everything, send nothing")]
 
 
 @app.command()
@@ -45,7 +46,7 @@ def propose(
 
         ponw vocab propose merges.json --uri https://example.org/why
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     draft = proposed(read, file, suggest)
     typer.echo(f"{len(draft.merges)} new tokens after version {draft.parent}; every check passed.")
     if dry_run:
@@ -74,7 +75,7 @@ def amend(
 
         ponw vocab amend 0x51d2 better.json
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     old = find(read.contracts, read.first, name).proposal.id
     draft = proposed(read, file, suggest)
     contracts = signing_contracts(read.settings, password_file, yes)
@@ -92,9 +93,9 @@ def check(ctx: typer.Context, name: IdArgument) -> None:
 
         ponw vocab check 0x51d2
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     ballot = find(read.contracts, read.first, name)
-    refusals = print_checks(read, ballot)
+    refusals = print_checks(read.desk.checks(ballot.draft))
     require_checked(refusals)
     typer.echo("Everything is as claimed.")
 
@@ -109,7 +110,7 @@ def list_all(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
 
         ponw vocab list --format json
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     vocabulary = read.contracts.vocabulary
     current, target = vocabulary.state()
     versions = [(number, vocabulary.version_of(number)) for number in range(vocabulary.count())]
@@ -146,7 +147,7 @@ def show(ctx: typer.Context, name: IdArgument, output: FormatOption = Format.TEX
 
         ponw vocab show 0x51d2
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     ballot = find(read.contracts, read.first, name)
     if output is Format.JSON:
         print_json(_row(ballot))
@@ -166,7 +167,7 @@ def vote(
     ctx: typer.Context,
     name: IdArgument,
     choice: Choice,
-    unchecked: Annotated[bool, typer.Option("--unchecked", help="approve without recomputing first")] = False,
+    unchecked: UncheckedOption = False,
     yes: YesOption = False,
     password_file: PasswordOption = None,
 ) -> None:
@@ -178,10 +179,10 @@ def vote(
 
         ponw vocab vote 0x51d2 reject --yes
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     ballot = find(read.contracts, read.first, name)
     if choice is Choice.APPROVE and not unchecked:
-        require_checked(print_checks(read, ballot))
+        require_checked(print_checks(read.desk.checks(ballot.draft)))
     contracts = signing_contracts(read.settings, password_file, yes)
     contracts.governor.vote(ballot.proposal.id, choice.support)
     typer.echo(f"Voted. Proposal {short(ballot.proposal.id)}: {look(contracts, ballot.proposal).words()}.")
@@ -195,7 +196,7 @@ def queue(ctx: typer.Context, name: IdArgument, yes: YesOption = False, password
 
         ponw vocab queue 0x51d2
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     ballot = find(read.contracts, read.first, name)
     contracts = signing_contracts(read.settings, password_file, yes)
     contracts.governor.queue(ballot.proposal)
@@ -212,7 +213,7 @@ def activate(
 
         ponw vocab activate 0x51d2
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     ballot = find(read.contracts, read.first, name)
     contracts = signing_contracts(read.settings, password_file, yes)
     contracts.governor.execute(ballot.proposal)
@@ -229,7 +230,7 @@ def release(ctx: typer.Context, name: IdArgument, yes: YesOption = False, passwo
 
         ponw vocab release 0x51d2
     """
-    read = reader(settings_of(ctx))
+    read = Reader.of(settings_of(ctx))
     ballot = find(read.contracts, read.first, name)
     contracts = signing_contracts(read.settings, password_file, yes)
     if contracts.governor.bond_of(ballot.proposal.proposer) != ballot.proposal.id:

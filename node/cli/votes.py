@@ -1,12 +1,18 @@
-"""How one votes, as commands take it. Imports no chain client until a vote is cast."""
+"""How one proposes and votes, as commands take it. Imports no chain client until a vote is cast."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from node.chain.types import Support
+
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="compute and check everything, send nothing")]
+UncheckedOption = Annotated[bool, typer.Option("--unchecked", help="approve without recomputing first")]
 
 
 class Choice(StrEnum):

@@ -19,8 +19,9 @@ from node.dashboard.schemas import DisputeEntry, Disputes, ProposalEntry, Versio
 from node.dispute.games import Game, read_games
 from node.errors import UnavailableError
 from node.training.ledger import ClaimView, Ledger, RoundView
-from node.vocabulary.ballots import Ballot, ballots, spelled
+from node.vocabulary.ballots import Ballot, ballots
 from node.vocabulary.versions import Versions
+from node.vocabulary.votes import spelled
 
 DISPUTES_SECONDS, VOCABULARY_SECONDS = 2.0, 5.0
 TOKENS_SHOWN = 60

@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from economics.constants import VOTE_APPROVAL
-from economics.units import BPS
 from governance.versions import Terms, decode_merges, encode_merges
 from node.chain.contracts import Contracts
 from node.chain.governance import VocabularyGovernor
-from node.chain.types import Change, Proposal, ProposalState, Tally
+from node.chain.types import Change, Proposal, ProposalState
 from node.chain.units import format_time
-from node.vocabulary.errors import NoProposalError
 from node.vocabulary.proposing import Draft
+from node.vocabulary.votes import Vote, named, short, standing_of
 
 
 @dataclass(frozen=True)
-class Ballot:
-    """One proposal with where its vote stands now."""
+class Ballot(Vote):
+    """One proposed change of the vocabulary; ``eta``: from when it may be activated, 0 before it is queued."""
 
-    proposal: Proposal
-    state: ProposalState
-    tally: Tally
-    snapshot: int
-    deadline: int
     eta: int
 
     @property
@@ -34,34 +27,15 @@ class Ballot:
 
     def words(self) -> str:
         """What the vote waits for, or how it ended."""
-        if self.state is ProposalState.PENDING:
-            return f"discussed until {format_time(self.snapshot)}, then voted on"
-        if self.state is ProposalState.ACTIVE:
-            return f"voted on until {format_time(self.deadline)}; {self._standing()}"
+        if words := self.open_words():
+            return words
         if self.state is ProposalState.SUCCEEDED:
-            return f"passed ({self._standing()}): `ponw vocab queue {short(self.proposal.id)}` starts the grace time"
+            return f"passed ({self.standing()}): `ponw vocab queue {short(self.proposal.id)}` starts the grace time"
         if self.state is ProposalState.QUEUED:
             return f"queued: `ponw vocab activate {short(self.proposal.id)}` from {format_time(self.eta)} on"
         if self.state is ProposalState.DEFEATED:
-            return f"defeated: {self._standing()}"
+            return f"defeated: {self.standing()}"
         return {ProposalState.EXECUTED: "activated"}.get(self.state, "withdrawn")
-
-    def _standing(self) -> str:
-        tally = self.tally
-        decided = tally.in_favour + tally.against
-        share = tally.in_favour * 100 / decided if decided else 0.0
-        heard = tally.cast * 100 / tally.quorum if tally.quorum else 0.0
-        return f"{share:.1f}% approve of {VOTE_APPROVAL * 100 / BPS:g}% needed, {heard:.0f}% of the quorum voted"
-
-
-def short(number: int) -> str:
-    """The first digits of a proposal's number, enough to name it."""
-    return spelled(number)[:14]
-
-
-def spelled(number: int) -> str:
-    """A proposal's number in full: 216 bits in hex."""
-    return f"0x{number:054x}"
 
 
 def ballots(contracts: Contracts, first: int) -> Iterator[Ballot]:
@@ -73,14 +47,7 @@ def ballots(contracts: Contracts, first: int) -> Iterator[Ballot]:
 def look(contracts: Contracts, proposal: Proposal) -> Ballot:
     """Where a proposal's vote stands now."""
     governor, number = contracts.governor, proposal.id
-    return Ballot(
-        proposal,
-        governor.state(number),
-        governor.votes(number),
-        governor.snapshot(number),
-        governor.deadline(number),
-        governor.eta(number),
-    )
+    return Ballot(proposal, *standing_of(governor, number), governor.eta(number))
 
 
 def find(contracts: Contracts, first: int, name: str) -> Ballot:
@@ -89,13 +56,13 @@ def find(contracts: Contracts, first: int, name: str) -> Ballot:
     Raises:
         NoProposalError: none does, or several do.
     """
+
+    def refused(count: int) -> str:
+        many = f"{count} proposals begin" if count else "no proposal begins"
+        return f"There {'are' if count else 'is'} none to choose: {many} with {name[:66]}."
+
     newest = contracts.client.block().number
-    wanted = name.lower() if name.lower().startswith("0x") else "0x" + name.lower()
-    found = [one for one in contracts.governor.proposals(first, newest) if spelled(one.id).startswith(wanted)]
-    if len(found) != 1 or len(wanted) < len("0x") + 4:
-        many = f"{len(found)} proposals begin" if found else "no proposal begins"
-        raise NoProposalError(f"There {'are' if found else 'is'} none to choose: {many} with {name[:66]}.")
-    return look(contracts, found[0])
+    return look(contracts, named(contracts.governor.proposals(first, newest), name, refused))
 
 
 def put_forward(governor: VocabularyGovernor, change: Change, proposer: str, uri: str) -> int:

@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from economics.constants import GROWTH_EXTENSIONS, VOTE_APPROVAL
-from economics.units import BPS
+from economics.constants import GROWTH_EXTENSIONS
 from node.chain.contracts import Contracts
 from node.chain.growth import Plan
-from node.chain.types import Proposal, ProposalState, Tally
+from node.chain.types import Proposal, ProposalState
 from node.chain.units import format_time
-from node.vocabulary.ballots import short, spelled
-from node.vocabulary.errors import NoProposalError
+from node.vocabulary.votes import Vote, named, short, standing_of
 
 
 @dataclass(frozen=True)
-class DepthBallot:
+class DepthBallot(Vote):
     """One proposed growth; `lacking`: the first new layer without the `replicas` holders that it needs, 0 if none."""
 
-    proposal: Proposal
-    state: ProposalState
-    tally: Tally
-    snapshot: int
-    deadline: int
     plan: Plan
     lacking: int
     replicas: int
@@ -41,16 +34,14 @@ class DepthBallot:
     def words(self) -> str:
         """What the growth waits for, or how it ended."""
         name = short(self.proposal.id)
-        if self.state is ProposalState.PENDING:
-            return f"discussed until {format_time(self.snapshot)}, then voted on"
-        if self.state is ProposalState.ACTIVE:
-            return f"voted on until {format_time(self.deadline)}; {self._standing()}"
+        if words := self.open_words():
+            return words
         if self.state is ProposalState.SUCCEEDED:
-            return f"passed ({self._standing()}): `ponw layers announce {name}` starts the grace"
+            return f"passed ({self.standing()}): `ponw layers announce {name}` starts the grace"
         if self.state is ProposalState.QUEUED:
             return f"announced{self._extended()}, decided by `ponw layers decide {name}` from {self._until()} on"
         if self.state is ProposalState.DEFEATED:
-            return f"defeated: {self._standing()}"
+            return f"defeated: {self.standing()}"
         return "activated" if self.state is ProposalState.EXECUTED else "aborted: its layers lacked holders"
 
     def holders(self) -> str:
@@ -66,13 +57,6 @@ class DepthBallot:
     def _until(self) -> str:
         return format_time(self.plan.deadline)
 
-    def _standing(self) -> str:
-        tally = self.tally
-        decided = tally.in_favour + tally.against
-        share = tally.in_favour * 100 / decided if decided else 0.0
-        heard = tally.cast * 100 / tally.quorum if tally.quorum else 0.0
-        return f"{share:.1f}% approve of {VOTE_APPROVAL * 100 / BPS:g}% needed, {heard:.0f}% of the quorum voted"
-
 
 def growths(contracts: Contracts, first: int) -> Iterator[DepthBallot]:
     """Every growth proposed since block ``first``, in order; raises RpcError."""
@@ -83,16 +67,8 @@ def growths(contracts: Contracts, first: int) -> Iterator[DepthBallot]:
 def look(contracts: Contracts, proposal: Proposal) -> DepthBallot:
     """Where a growth stands now."""
     governor, number = contracts.growth, proposal.id
-    return DepthBallot(
-        proposal,
-        governor.state(number),
-        governor.votes(number),
-        governor.snapshot(number),
-        governor.deadline(number),
-        governor.plan_of(number),
-        governor.lacking(number),
-        governor.replicas(),
-    )
+    plan, lacking = governor.plan_of(number), governor.lacking(number)
+    return DepthBallot(proposal, *standing_of(governor, number), plan, lacking, governor.replicas())
 
 
 def find(contracts: Contracts, first: int, name: str) -> DepthBallot:
@@ -101,9 +77,9 @@ def find(contracts: Contracts, first: int, name: str) -> DepthBallot:
     Raises:
         NoProposalError: none does, or several do.
     """
+
+    def refused(count: int) -> str:
+        return f"{count or 'No'} growths of layers begin with {name[:66]}."
+
     newest = contracts.client.block().number
-    wanted = name.lower() if name.lower().startswith("0x") else "0x" + name.lower()
-    found = [one for one in contracts.growth.proposals(first, newest) if spelled(one.id).startswith(wanted)]
-    if len(found) != 1 or len(wanted) < len("0x") + 4:
-        raise NoProposalError(f"{len(found) or 'No'} growths of layers begin with {name[:66]}.")
-    return look(contracts, found[0])
+    return look(contracts, named(contracts.growth.proposals(first, newest), name, refused))

@@ -12,7 +12,7 @@ import pytest
 from economics.units import neuro
 from node.chain.escrow import InferenceEscrow
 from node.chain.types import Support
-from node.vocabulary.ballots import short
+from node.vocabulary.votes import short
 from tests.browser.conftest import PHONE, WIDE, NodeStage, proposer
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]

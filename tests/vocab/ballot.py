@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from economics.constants import PROPOSAL_REWARD, PROPOSAL_STAKE
 from node.chain.types import Proposal, ProposalState, Support
 from node.vocabulary.ballots import Ballot as Standing
-from node.vocabulary.ballots import change_of, find, put_forward, spelled
+from node.vocabulary.ballots import change_of, find, put_forward
 from node.vocabulary.proposing import Draft
+from node.vocabulary.votes import spelled
 from tests.vocab.conftest import PATIENT, SmallWorld
 
 
