@@ -11,6 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+    from economics.networks import NetworkParameters
     from node.chain.contracts import Contracts
     from node.chain.deploy import Genesis
     from node.chain.deployment import Deployment
@@ -25,6 +26,18 @@ class Network:
     deployment: Deployment
     genesis: Genesis
     accounts: list[LocalAccount]
+
+    @classmethod
+    def on(cls, running: Running, parameters: NetworkParameters, genesis: Genesis, accounts: int = 6) -> Network:
+        """Deploy a network on a chain, by the first of its accounts."""
+        from node.chain.client import ChainClient
+        from node.chain.deploy import deploy
+        from node.chain.devnet import dev_accounts
+        from node.chain.transport import RetryingProvider
+
+        found = dev_accounts(accounts)
+        client = ChainClient(RetryingProvider(running.rpc_url, 20), found[0])
+        return cls(running, deploy(client, parameters, genesis, client.address), genesis, found)
 
     def contracts(self, account: LocalAccount | None = None, **options: Any) -> Contracts:
         """The contracts under a fresh client of `account`."""
@@ -78,14 +91,8 @@ def genesis() -> Genesis:
 def deployed(anvil: Running, genesis: Genesis) -> Network:
     """The session's network with the devnet's parameters; use `network` in tests, which undoes what a test did."""
     from economics.networks import DEVNET
-    from node.chain.client import ChainClient
-    from node.chain.deploy import deploy
-    from node.chain.devnet import dev_accounts
-    from node.chain.transport import RetryingProvider
 
-    accounts = dev_accounts(6)
-    client = ChainClient(RetryingProvider(anvil.rpc_url, 20), accounts[0])
-    return Network(anvil, deploy(client, DEVNET, genesis, client.address), genesis, accounts)
+    return Network.on(anvil, DEVNET, genesis)
 
 
 @pytest.fixture

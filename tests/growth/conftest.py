@@ -16,11 +16,7 @@ from economics.networks import DEVNET
 from economics.units import HOUR, Seconds, Steps
 from governance.activation import History
 from governance.announcement import Announcement
-from node.chain.client import ChainClient
-from node.chain.deploy import deploy
-from node.chain.devnet import Devnet, dev_accounts
 from node.chain.growth import GrowthGovernor
-from node.chain.transport import RetryingProvider
 from node.chain.types import Change, Proposal, ProposalState, Support
 from node.config import Settings
 from node.data.corpus import ensure_default
@@ -29,8 +25,8 @@ from node.training.ledger import RoundView
 from node.training.loop import RoundLoop
 from node.training.work import Workshop
 from node.vocabulary.deepening import DepthDesk
-from tests.conftest import Network
 from tests.growth.growth_worker import CONFIG
+from tests.own_chain import own_network
 from tests.training.conftest import World
 
 VOTE = Seconds(HOUR)
@@ -146,14 +142,7 @@ def shop(corpus: Dataset) -> Workshop:
 @pytest.fixture
 def world(corpus: Dataset, shop: Workshop, tmp_path: Path) -> Iterator[DeepWorld]:
     """A network on a chain of its own; nobody has staked."""
-    chain = Devnet(tmp_path / "chain", port=0, block_time=0, save_seconds=3600)
-    running = chain.up()
-    try:
-        accounts, genesis = dev_accounts(6), shop.genesis()
-        client = ChainClient(RetryingProvider(running.rpc_url, 20), accounts[0])
-        network = Network(running, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
+    with own_network(tmp_path / "chain", PATIENT, shop.genesis()) as network:
         made = DeepWorld(network, corpus, tmp_path, times=PATIENT)
         with made.stack:
             yield made
-    finally:
-        chain.down()

@@ -3,80 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from consensus.arithmetic import choose_engine
 from consensus.model.config import PRESETS
 from economics.constants import GROWTH_GRACE
 from economics.units import neuro
-from node import config, keys
-from node.chain.client import ChainClient
-from node.chain.deploy import deploy
-from node.chain.devnet import Devnet, dev_accounts
-from node.chain.transport import RetryingProvider
-from node.cli.app import app
-from node.cli.context import CliState
+from node import config
 from node.data.dataset import Dataset
 from node.errors import PonwError, RevertError
 from node.modes.view import NetworkView, write_view
 from node.training.work import Workshop
 from tests.conftest import Network
 from tests.growth.conftest import PATIENT
+from tests.own_chain import Run, own_network, staked_runner, wallet_home
 
 pytestmark = pytest.mark.process
 KEY = "0x" + "43" * 32
-Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
 def tiny(corpus: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A network that trains the tiny preset, on a chain of its own."""
-    chain = Devnet(tmp_path_factory.mktemp("chain"), port=0, block_time=0, save_seconds=3600)
-    running = chain.up()
-    try:
-        accounts = dev_accounts(2)
-        genesis = Workshop(PRESETS["tiny"], choose_engine(threads=1), corpus).genesis()
-        client = ChainClient(RetryingProvider(running.rpc_url, 20), accounts[0])
-        yield Network(running, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
-    finally:
-        chain.down()
+    genesis = Workshop(PRESETS["tiny"], choose_engine(threads=1), corpus).genesis()
+    with own_network(tmp_path_factory.mktemp("chain"), PATIENT, genesis, accounts=2) as network:
+        yield network
 
 
 @pytest.fixture
 def home(tiny: Network, corpus: Dataset, tmp_path: Path) -> Path:
     """The home of a wallet with tokens."""
-    home = tmp_path / "home"
-    config.save(home, rpc_url=tiny.running.rpc_url, data_dir=corpus.folder, preset="tiny")
-    tiny.deployment.save(home / "contracts.json")
-    keys.import_private_key(home / "keystore", KEY, "correct horse", scrypt_n=1 << 10)
-    treasury = tiny.contracts(tiny.accounts[0])
-    address = keys.select(home / "keystore", None).address
-    treasury.client.transfer(address, 10**18, "fund")
-    treasury.token.transfer(address, neuro(1000))
-    return home
+    return wallet_home(tmp_path / "home", tiny, corpus.folder, KEY)
 
 
 @pytest.fixture
 def run(home: Path, tmp_path: Path) -> Run:
     """`ponw layers` of a staked wallet; a failure is raised as it is."""
-    password = tmp_path / "password"
-    password.write_text("correct horse\n")
-    password.chmod(0o600)
-
-    def invoke(*words: str, sign: bool = False, group: str = "layers") -> Result:
-        signing = ("--yes", "--password-file", str(password)) if sign else ()
-        result = CliRunner().invoke(app, ["--home", str(home), group, *words, *signing], obj=CliState())
-        if isinstance(result.exception, PonwError):
-            raise result.exception
-        return result
-
-    assert invoke("add", "500", sign=True, group="stake").exit_code == 0
-    return invoke
+    return staked_runner(home, tmp_path / "password", "layers")
 
 
 def test_from_a_proposal_to_the_next_depth(run: Run, home: Path, tiny: Network) -> None:

@@ -12,16 +12,12 @@ from bench.arena import MICRO
 from consensus.arithmetic import choose_engine
 from economics.networks import DEVNET
 from economics.units import HOUR, Seconds
-from node.chain.client import ChainClient
-from node.chain.deploy import deploy
-from node.chain.devnet import Devnet, dev_accounts
-from node.chain.transport import RetryingProvider
 from node.config import Settings
 from node.data.corpus import ensure_default
 from node.data.dataset import Dataset
 from node.training.loop import RoundLoop
 from node.training.work import Workshop
-from tests.conftest import Network
+from tests.own_chain import own_network
 from tests.training.conftest import World
 
 VOTE = Seconds(HOUR)
@@ -57,14 +53,7 @@ class SmallWorld(World):
 @pytest.fixture
 def world(corpus: Dataset, shop: Workshop, tmp_path: Path) -> Iterator[SmallWorld]:
     """A network on a chain of its own, whose clock is moved by weeks; nobody has staked."""
-    chain = Devnet(tmp_path / "chain", port=0, block_time=0, save_seconds=3600)
-    running = chain.up()
-    try:
-        accounts, genesis = dev_accounts(6), shop.genesis()
-        client = ChainClient(RetryingProvider(running.rpc_url, 20), accounts[0])
-        network = Network(running, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
+    with own_network(tmp_path / "chain", PATIENT, shop.genesis()) as network:
         made = SmallWorld(network, corpus, tmp_path, times=PATIENT)
         with made.stack:
             yield made
-    finally:
-        chain.down()

@@ -3,70 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from consensus.arithmetic import choose_engine
 from consensus.model.config import PRESETS
-from economics.units import neuro
-from node import config, keys
-from node.chain.client import ChainClient
-from node.chain.deploy import deploy
-from node.chain.devnet import Devnet, dev_accounts
-from node.chain.transport import RetryingProvider
-from node.cli.app import app
-from node.cli.context import CliState
 from node.data.dataset import Dataset
 from node.errors import PonwError
 from node.training.work import Workshop
 from tests.conftest import Network
+from tests.own_chain import Run, own_network, staked_runner, wallet_home
 from tests.vocab.conftest import PATIENT
 
 pytestmark = pytest.mark.process
 KEY = "0x" + "42" * 32
-Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
 def tiny(corpus: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A network that trains the tiny preset, with votes of an hour each, on a chain of its own."""
-    chain = Devnet(tmp_path_factory.mktemp("chain"), port=0, block_time=0, save_seconds=3600)
-    running = chain.up()
-    try:
-        accounts = dev_accounts(2)
-        genesis = Workshop(PRESETS["tiny"], choose_engine(threads=1), corpus).genesis()
-        client = ChainClient(RetryingProvider(running.rpc_url, 20), accounts[0])
-        yield Network(running, deploy(client, PATIENT, genesis, client.address), genesis, accounts)
-    finally:
-        chain.down()
+    genesis = Workshop(PRESETS["tiny"], choose_engine(threads=1), corpus).genesis()
+    with own_network(tmp_path_factory.mktemp("chain"), PATIENT, genesis, accounts=2) as network:
+        yield network
 
 
 @pytest.fixture
 def run(tiny: Network, corpus: Dataset, tmp_path: Path) -> Run:
     """`ponw vocab` of a staked wallet; a failure is raised as it is."""
-    home, password = tmp_path / "home", tmp_path / "password"
-    config.save(home, rpc_url=tiny.running.rpc_url, data_dir=corpus.folder, preset="tiny")
-    tiny.deployment.save(home / "contracts.json")
-    keys.import_private_key(home / "keystore", KEY, "correct horse", scrypt_n=1 << 10)
-    password.write_text("correct horse\n")
-    password.chmod(0o600)
-    treasury = tiny.contracts(tiny.accounts[0])
-    address = keys.select(home / "keystore", None).address
-    treasury.client.transfer(address, 10**18, "fund")
-    treasury.token.transfer(address, neuro(1000))
-
-    def invoke(*words: str, sign: bool = False, group: str = "vocab") -> Result:
-        signing = ("--yes", "--password-file", str(password)) if sign else ()
-        result = CliRunner().invoke(app, ["--home", str(home), group, *words, *signing], obj=CliState())
-        if isinstance(result.exception, PonwError):
-            raise result.exception
-        return result
-
-    assert invoke("add", "500", sign=True, group="stake").exit_code == 0
-    return invoke
+    home = wallet_home(tmp_path / "home", tiny, corpus.folder, KEY)
+    return staked_runner(home, tmp_path / "password", "vocab")
 
 
 def test_from_a_suggestion_to_a_rollback(run: Run, tiny: Network, tmp_path: Path) -> None:
