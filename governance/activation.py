@@ -38,9 +38,7 @@ class Deeper:
         never were so many."""
         if not 0 <= young <= self.rounds:
             raise VocabularyError(f"a growth of {self.rounds} young rounds has no {young} of them left")
-        if not young:
-            return grown
-        return replace(grown, young=self.growth.added, age=(self.rounds - young) * self.round_steps)
+        return replace(grown, young=self.growth.added).older((self.rounds - young) * self.round_steps)
 
 
 @dataclass(frozen=True)

@@ -123,12 +123,17 @@ def memory_factor(nodes: int) -> BasisPoints:
     return BasisPoints(c.GROWTH_MEMORY + (log2_q64(nodes * _ONE_Q64) * c.GROWTH_MEMORY_SLOPE >> 64))
 
 
+def most_added(layers: int) -> int:
+    """Layers that one growth of so many may add."""
+    return max(c.GROWTH_LAYERS_MIN, layers * c.GROWTH_LAYERS_SHARE // BPS)
+
+
 def addable(course: Course, seen: Observation) -> int:
     """Layers that the network's memory carries beyond those there are, at most half as many; 0 where it is short."""
     if not seen.members:
         return 0
     carried = seen.memory * BPS // memory_factor(len(seen.members)) - seen.rest_bytes
-    most = max(c.GROWTH_LAYERS_MIN, course.layers * c.GROWTH_LAYERS_SHARE // BPS)
+    most = most_added(course.layers)
     return max(0, min(carried // seen.layer_bytes - course.layers, most))
 
 

@@ -47,7 +47,10 @@ class Published:
 
     def terms(self, version: int) -> Terms:
         """The terms of a version; errors as for `change`."""
-        change = self.change(version)
+        return self.terms_of(self.change(version))
+
+    def terms_of(self, change: Change | None) -> Terms:
+        """The terms of the version that a change makes; None: of version 0."""
         return self._first_terms() if change is None else change.terms
 
     def of_round(self, current: int, target: int, young: int = 0) -> tuple[bytes, bytes]:
@@ -59,7 +62,7 @@ class Published:
         """
         changes = self.changes() if current or target else {}
         here = self._made(current, changes) if current else None
-        terms = here.terms if here is not None else self._first_terms()
+        terms = self.terms_of(here)
         if current != target and target and changes[target].parent == current:
             return changes[target].grow_hash, terms.data_root
         if current != target and (here is None or here.parent != target):

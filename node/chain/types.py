@@ -147,6 +147,11 @@ class Round:
     young: int = 0
     terms: bytes = bytes(32)
 
+    @property
+    def era(self) -> tuple[int, int, int]:
+        """What it runs, as far as numbers say it: the version, the target, rounds with young layers left."""
+        return self.version, self.target, self.young
+
 
 @dataclass(frozen=True)
 class ClaimSlot:

@@ -48,7 +48,7 @@ class Cases:
 
     def tools(self, view: RoundView) -> Tools:
         """This node's tools for a round."""
-        key = (view.info.version, view.info.target, view.info.young)
+        key = view.info.era
         if key not in self._tools:
             self._tools[key] = self._make_tools(self.eras.of(view.info))
         return self._tools[key]

@@ -98,35 +98,30 @@ class Advisor:
     def _hold(self, machine: Machine, view: NetworkView | None, nodes: int) -> Span | None:
         fits = self.held is not None and self.held.stop <= self.layout.parts
         counts = view.counts(without=machine.account) if view else [0] * self.layout.parts
-        if fits and view is not None and (free := self._crowd(machine, view)):
-            fits, counts = False, count_holders((row.peer.held for row in free if row.peer.held), self.layout.parts)
+        if fits and view is not None and (crowd := self._crowd(machine, view)) is not None:
+            fits, counts = False, crowd
         if not fits or self.held is None or self.layout.bytes_of(self.held) > machine.memory:
             account = bytes.fromhex(machine.account[2:])
             self.held = choose_span(self.layout, machine.memory, counts, nodes, account)
         return self.held
 
-    def _crowd(self, machine: Machine, view: NetworkView) -> list[NodeRow]:
-        """The nodes that could share a quorum with this one, where it should hold other parts for it: a part is
-        nobody's among them, while they hold all of what it holds. Empty where it should not.
+    def _crowd(self, machine: Machine, view: NetworkView) -> list[int] | None:
+        """How many of the nodes that could share a quorum with this one hold each part, where it should hold other
+        parts for them: a part is nobody's among them, while they hold all of what it holds. None where it should not.
 
         Nodes that came at once may have chosen alike, and look for a quorum in vain. Only the one with the largest
         account among the holders of its parts chooses anew, so that not all of them do.
         """
         own = self.held
         if own is None or self._since is None or int(self.clock()) - self._since < self.times.join:
-            return []
-        free = [row for row in view.online() if row.held and self._could_share(machine, row)]
-        counts = count_holders((row.held.span for row in free if row.held), self.layout.parts)
+            return None
+        held = [(row.account.lower(), row.held.span) for row in view.online() if row.held and _fits(machine, row)]
+        counts = count_holders((span for _, span in held), self.layout.parts)
         nobodys = any(count == 0 and part not in own for part, count in enumerate(counts))
         if not nobodys or any(counts[part] == 0 for part in own.parts() if part < len(counts)):
-            return []
-        alike = [n for n in free if n.held and n.held.span.start < own.stop and own.start < n.held.span.stop]
-        return free if all(row.account.lower() < machine.account.lower() for row in alike) else []
-
-    def _could_share(self, machine: Machine, row: NodeRow) -> bool:
-        """Whether another node takes seats, and is of matching speed."""
-        other = row.account.lower() != machine.account.lower() and row.layer_us > 0
-        return other and not row.aside and row.mode not in KEPT and match(tier_of(machine.layer_us), row.tier)
+            return None
+        alike = [account for account, span in held if span.start < own.stop and own.start < span.stop]
+        return counts if all(account < machine.account.lower() for account in alike) else None
 
     def _propose(
         self, me: Peer, view: NetworkView | None, nodes: int, now: int, searched: int
@@ -159,6 +154,12 @@ class Advisor:
                 if gone and substitute(seats, seat.account, peers, [me], self.layout) is not None:
                     return one
         return None
+
+
+def _fits(machine: Machine, row: NodeRow) -> bool:
+    """Whether another node takes seats, and is of matching speed."""
+    other = row.account.lower() != machine.account.lower() and row.layer_us > 0
+    return other and not row.aside and row.mode not in KEPT and match(tier_of(machine.layer_us), row.tier)
 
 
 def seats_of(row: QuorumRow) -> tuple[Seat, ...]:

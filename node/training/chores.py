@@ -56,7 +56,7 @@ class Chores:
             version = int(str(error.arguments["version"]))
             log.info("opening a round of another version", needs=version)
             change = self._published.change(version)
-            terms = self._published.terms(version)
+            terms = self._published.terms_of(change)
             if change is not None and change.deepens:
                 self.attempt(lambda: registry.open_round_grown(terms, change.merges), "WrongPhase", "WrongTerms")
             else:

@@ -115,7 +115,7 @@ class Ledger:
 
     def _terms_of(self, info: Round) -> tuple[bytes, bytes]:
         """A version's terms never change, so they are read once, unless the round has others after all."""
-        key = (info.version, info.target, info.young)
+        key = info.era
         found = self._terms.get(key)
         if found is None or not _are_terms(found, info):
             found = self._terms[key] = self._published.of_round(*key)

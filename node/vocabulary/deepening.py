@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from consensus.errors import ConsensusError
 from consensus.program.known import suite_of
 from consensus.training.growth import Growth
-from economics.constants import GROWTH_LAYERS_MIN, GROWTH_LAYERS_SHARE, GROWTH_RATE_STEPS
-from economics.units import BPS, Steps
+from economics.constants import GROWTH_LAYERS_MIN, GROWTH_RATE_STEPS
+from economics.units import Steps
 from governance.activation import Deeper, History
 from governance.announcement import Announcement
+from governance.growth import most_added
 from governance.proposals import Refusal
 from governance.tokenizer import Encoder
 from node.chain.types import Change, Deepening
@@ -75,7 +76,7 @@ class DepthDesk:
         found = []
         if deepening.layers != layers:
             found.append(Refusal(f"it starts from {deepening.layers} layers, version {parent} has {layers}"))
-        most = max(GROWTH_LAYERS_MIN, layers * GROWTH_LAYERS_SHARE // BPS)
+        most = most_added(layers)
         added = deepening.grown - deepening.layers
         if not GROWTH_LAYERS_MIN <= added <= most:
             found.append(Refusal(f"it adds {added} layers, and may add {GROWTH_LAYERS_MIN} to {most}"))

@@ -21,7 +21,7 @@ from node.vocabulary.versions import Versions
 log = get_logger("vocabulary")
 
 Key = tuple[int, int, int]
-"""Current version, target, rounds with young layers left."""
+"""`Round.era`."""
 FIRST: Key = (0, 0, 0)
 
 
@@ -47,13 +47,13 @@ class Eras:
             OtherVersionError: the chain's version is not what this node makes of its events.
             ManifestError, ShardError, DiskError: its dataset cannot be built or read.
         """
-        return self._shop(key_of(info))
+        return self._shop(info.era)
 
     def after(self, info: Round, stepped: bool) -> Workshop:
         """What the round after this one trains; `stepped`: whether this one ended with an outer step."""
         settled = info.target if stepped else info.version
         history = self._versions.upto(max(info.version, info.target))
-        return self._shop((settled, settled, history.youth(*key_of(info), stepped)))
+        return self._shop((settled, settled, history.youth(*info.era, stepped)))
 
     def check(self, info: Round, terms: tuple[bytes, bytes]) -> None:
         """Compare a round's terms (program hash, data root) with what this node runs in it: the text at once, the
@@ -62,7 +62,7 @@ class Eras:
         Raises:
             OtherVersionError: the dataset has another root. What the background has found is in `failure`.
         """
-        key, shop = key_of(info), self.of(info)
+        key, shop = info.era, self.of(info)
         if key == FIRST or key in self._checks:
             return  # the network's first terms were checked when the node started
         program_hash, data_root = terms
@@ -123,11 +123,6 @@ class Eras:
 
 
 _STOP = "Do not go on: either its proposal was wrong (`ponw vocab check`, `ponw layers check`), or ponw is out of date."
-
-
-def key_of(info: Round) -> Key:
-    """What a round runs, as far as the chain says it in numbers."""
-    return (info.version, info.target, info.young)
 
 
 def _other(info: Round, what: str, here: bytes, there: bytes) -> OtherVersionError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from consensus.model.config import ModelConfig
+from consensus.quorum.capacity import FLOAT
 from economics.units import Seconds, Steps
 from governance.growth import Course, Member, Observation, obstacles
 from node.chain.contracts import Contracts
@@ -10,9 +13,6 @@ from node.chain.events import ProposalExecuted
 from node.chain.growth_events import GrowthAborted
 from node.chain.types import Change
 from node.modes.view import NetworkView
-
-_FP32 = 4
-"""Bytes of a weight."""
 
 
 def lacking(contracts: Contracts, first: int, view: NetworkView, config: ModelConfig, change: Change) -> list[str]:
@@ -32,16 +32,9 @@ def _observed(view: NetworkView, config: ModelConfig, steps: Steps) -> Observati
         for row in view.online()
         if row.held is not None
     )
-    sizes = {name: _FP32 * _product(shape) for name, shape in config.shapes().items()}
+    sizes = {name: FLOAT * math.prod(shape) for name, shape in config.shapes().items()}
     layer = sum(size for name, size in sizes.items() if name.startswith("layer000."))
     return Observation(Seconds(int(view.updated)), steps, members, layer, sum(sizes.values()) - config.layers * layer)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _last_attempt(contracts: Contracts, first: int) -> int:
