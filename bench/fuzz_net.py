@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -76,6 +77,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="targets whose name contains this")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # the sender's side: being cut off is what it came for
     targets = [target for target in TARGETS if options.only in target.name]
     rows: list[dict[str, Any]] = []
     results: dict[str, Any] = {}

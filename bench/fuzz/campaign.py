@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ STREAM_MESSAGES: Final = 25
 """Messages on one stream, where a stream takes many."""
 SEND_SECONDS: Final = 10.0
 ENDING_SECONDS: Final = 2.0
+PROGRESS: Final = 1_000
+"""Messages between two lines that say how far it is."""
 
 
 @dataclass
@@ -148,6 +151,8 @@ class Campaign:
     async def _write(self, stream: Any, hostile: Sender, junk: Junk) -> None:
         await stream.write(self._target.junk(junk, hostile))
         self.outcome.sent += 1
+        if self.outcome.sent % PROGRESS == 0:
+            print(f"{self._target.name}: {self.outcome.sent:,} of {self._count:,} sent", file=sys.stderr, flush=True)
 
     async def _until_end(self, stream: Any, hostile: Sender) -> None:
         said = b""
