@@ -20,7 +20,7 @@ from bench.fuzz import node
 from bench.fuzz.targets import ACCOUNTS, VERSIONS
 from economics.constants import MIN_STAKE
 from node.errors import PonwError
-from node.net.client import Network
+from node.net.client import ERRORS_NAME, Network
 from node.net.identity import hot_key
 from node.net.link import Control
 from node.net.plain import signed
@@ -90,7 +90,8 @@ class World:
     net_pid: int
     control: Control
     friend: Friend
-    words: Path
+    words: tuple[Path, ...]
+    """What the peer process logs, and what both of them write to standard error."""
     _started: float
 
     def up(self) -> bool:
@@ -102,7 +103,8 @@ class World:
     def memory(self) -> dict[str, int]:
         """Resident bytes of the node and of its peer process. Raises RuntimeError where one ended: its last words."""
         if not self.up():
-            raise RuntimeError("a process ended: " + self.words.read_text(errors="replace")[-3000:])
+            last = [path.read_text(errors="replace")[-3000:] for path in self.words if path.exists()]
+            raise RuntimeError(f"a process ended, node's status {self.process.poll()}: " + "\n".join(last))
         pids = {"node": self.process.pid, "peer_process": self.net_pid}
         return {name: int(psutil.Process(pid).memory_info().rss) for name, pid in pids.items()}
 
@@ -131,9 +133,9 @@ def world(folder: Path) -> Iterator[World]:
             friend = Friend(network, said["peer"], bytes.fromhex(said["root"]), key)
             control = Control(control_socket(folder / "n"))
             started = psutil.Process(said["pid"]).create_time()
-            yield World(
-                process, said["address"], said["pid"], control, friend, folder / "n" / "net" / "process.log", started
-            )
+            net = folder / "n" / "net"
+            words = (net / "process.log", net / ERRORS_NAME, net / f"{ERRORS_NAME}.1", folder / "node.err")
+            yield World(process, said["address"], said["pid"], control, friend, words, started)
     finally:
         process.stdin.close()
         try:

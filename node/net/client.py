@@ -114,7 +114,10 @@ class Network(Control):
         self._bind()
         binding = self._binding.SerializeToString() if self._binding else b""
         lines = (self._settings.model_dump_json(), self._seed.hex(), binding.hex())
-        with (self._settings.folder / ERRORS_NAME).open("wb") as errors:
+        path = self._settings.folder / ERRORS_NAME
+        if path.exists() and path.stat().st_size:
+            path.replace(path.with_name(path.name + ".1"))  # what the last one died of
+        with path.open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 self.program,
                 stdin=subprocess.PIPE,
@@ -145,7 +148,9 @@ class Network(Control):
             if self._closing.is_set():
                 return
             pause = FIRST_PAUSE if time.monotonic() - began > LASTING_SECONDS else min(2 * pause, LONGEST_PAUSE)
-            _log.warning("peer_process_died", pause=pause, errors=str(self._settings.folder / ERRORS_NAME))
+            status = None if self._process is None else self._process.returncode
+            errors = str(self._settings.folder / ERRORS_NAME)
+            _log.warning("peer_process_died", status=status, pause=pause, errors=errors)
             if self._closing.wait(pause):
                 return
             self.restarts += 1

@@ -7,6 +7,7 @@ Standard output: one line of JSON once it serves, or why it cannot.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import logging
@@ -33,6 +34,7 @@ LINE_BYTES = 1 << 20
 
 def main() -> int:
     """Exit 0 when the node closed us, 1 when we could not serve."""
+    faulthandler.enable()
     settings = NetSettings.read(sys.stdin.buffer.readline(LINE_BYTES))
     seed, binding = (bytes.fromhex(sys.stdin.buffer.readline(LINE_BYTES).decode().strip()) for _ in range(2))
     _log_to(settings)

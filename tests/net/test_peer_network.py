@@ -23,7 +23,7 @@ from consensus.quorum.capacity import uniform_layout
 from consensus.quorum.parts import Span
 from consensus.quorum.peers import Peer
 from economics.networks import DEVNET_TIMES
-from node.net.client import Network
+from node.net.client import ERRORS_NAME, Network
 from node.net.errors import NetworkDownError, NetworkError, PeerLostError
 from node.net.identity import hot_key
 from node.net.plain import signed
@@ -259,6 +259,15 @@ def test_a_process_that_is_closed_while_it_restarts_ends_quietly(tmp_path: Path)
             os.kill(network.pid, signal.SIGKILL)
             until(lambda: network.restarts == 1)
         assert not network._watcher.is_alive()
+
+
+def test_what_a_process_died_of_is_kept_when_it_is_started_again(tmp_path: Path) -> None:
+    stake_file(tmp_path)
+    with Network.start(settings(tmp_path, "r"), Signer(1)) as network:
+        os.kill(network.pid, signal.SIGABRT)
+        until(lambda: network.restarts == 1 and _serves(network))
+    (kept,) = tmp_path.rglob(f"{ERRORS_NAME}.1")
+    assert "Fatal Python error: Aborted" in kept.read_text()
 
 
 def test_denied_host_cannot_connect(three: Three) -> None:
