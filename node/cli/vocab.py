@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from node.cli.versions_desk import print_checks
 from node.cli.vocab_desk import Reader, proposed, require_checked
 from node.cli.votes import Choice, DryRunOption, UncheckedOption
 from node.vocabulary.ballots import Ballot, ballots, change_of, find, look, put_forward
+from node.vocabulary.versions import depths
 from node.vocabulary.votes import short, spelled
 
 app = typer.Typer(
@@ -102,7 +104,7 @@ def check(ctx: typer.Context, name: IdArgument) -> None:
 
 @app.command("list")
 def list_all(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
-    """Versions and proposals.
+    """Versions, growths of layers among them (`ponw layers growth` has their votes), and proposals of words.
 
     Examples:
 
@@ -114,19 +116,21 @@ def list_all(ctx: typer.Context, output: FormatOption = Format.TEXT) -> None:
     vocabulary = read.contracts.vocabulary
     current, target = vocabulary.state()
     versions = [(number, vocabulary.version_of(number)) for number in range(vocabulary.count())]
+    grown = depths(read.contracts, read.first)
     found = list(ballots(read.contracts, read.first))
     if output is Format.JSON:
         print_json({
             "current": current,
             "target": target,
-            "versions": [{"number": number, **vars(version)} for number, version in versions],
+            "versions": [{"number": number, **_kind(number, grown), **vars(version)} for number, version in versions],
             "proposals": [_row(ballot) for ballot in found],
         })  # fmt: skip
         return
-    table = Table("version", "rows", "parent", "activated", "state")
+    table = Table("version", "kind", "rows", "parent", "activated", "state")
     for number, version in versions:
         when = format_time(version.activated_at) if version.activated_at else "-"
-        table.add_row(str(number), str(version.size), str(version.parent), when, _standing(number, current, target))
+        kind, state = _kind_words(number, grown), _standing(number, current, target)
+        table.add_row(str(number), kind, str(version.size), str(version.parent), when, state)
     print_table(table)
     if not found:
         typer.echo("No proposal yet: `ponw vocab propose --suggest 50 --dry-run` shows what would be worth one.")
@@ -297,6 +301,17 @@ def _standing(number: int, current: int, target: int) -> str:
     if number == current:
         return "current" if current == target else f"current, on the way to {target}"
     return "the next round goes there" if number == target else "-"
+
+
+def _kind(number: int, grown: Mapping[int, tuple[int, int]]) -> dict[str, object]:
+    """What made a version; `before` and `after` count layers."""
+    before, after = grown.get(number, (None, None))
+    return {"kind": "layers" if number in grown else "words" if number else "first", "before": before, "after": after}
+
+
+def _kind_words(number: int, grown: Mapping[int, tuple[int, int]]) -> str:
+    kind = _kind(number, grown)
+    return f"layers {kind['before']} -> {kind['after']}" if number in grown else str(kind["kind"])
 
 
 def _row(ballot: Ballot) -> dict[str, object]:

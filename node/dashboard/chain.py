@@ -1,4 +1,4 @@
-"""What the chain says: disputes of the newest round, and the vocabulary with its votes. Reads only."""
+"""What the chain says: disputes of the newest round, and versions of the model with their votes. Reads only."""
 
 from __future__ import annotations
 
@@ -6,26 +6,18 @@ import threading
 from collections.abc import Iterator
 from functools import cached_property
 
-from consensus.errors import ConsensusError
-from economics.constants import VOTE_APPROVAL
-from economics.units import BPS
-from governance.versions import decode_merges
 from node.chain.client import ChainClient
 from node.chain.contracts import Contracts
 from node.chain.deployment import Deployment
 from node.config import EMBEDDED_RPC, Settings
 from node.dashboard.kept import Kept
-from node.dashboard.schemas import DisputeEntry, Disputes, ProposalEntry, VersionEntry, VocabularyAnswer
+from node.dashboard.schemas import DisputeEntry, Disputes, VocabularyAnswer
+from node.dashboard.votes import read_votes
 from node.dispute.games import Game, read_games
 from node.errors import UnavailableError
 from node.training.ledger import ClaimView, Ledger, RoundView
-from node.vocabulary.ballots import Ballot, ballots
-from node.vocabulary.versions import Versions
-from node.vocabulary.votes import spelled
 
 DISPUTES_SECONDS, VOCABULARY_SECONDS = 2.0, 5.0
-TOKENS_SHOWN = 60
-PROPOSALS_SHOWN = 50
 
 
 class Chain:
@@ -65,7 +57,7 @@ class Chain:
         return self._disputes.get()
 
     def vocabulary(self) -> VocabularyAnswer:
-        """Versions and proposals; errors as for `connected`."""
+        """Versions, and proposals of words and of layers; errors as for `connected`, and as for `read_votes`."""
         return self._vocabulary.get()
 
     @cached_property
@@ -80,33 +72,7 @@ class Chain:
         return Disputes(round=view.number, now=view.block.timestamp, disputes=[*waiting, *reversed(found)])
 
     def _read_vocabulary(self) -> VocabularyAnswer:
-        contracts, first = self.connected()
-        vocabulary = contracts.vocabulary
-        current, target = vocabulary.state()
-        versions = [(number, vocabulary.version_of(number)) for number in range(vocabulary.count())]
-        found = list(ballots(contracts, first))[: -PROPOSALS_SHOWN - 1 : -1]
-        return VocabularyAnswer(
-            current=current,
-            target=target,
-            now=contracts.client.block().timestamp,
-            versions=[
-                VersionEntry(number=number, rows=one.size, parent=one.parent, activated_at=one.activated_at)
-                for number, one in reversed(versions)
-            ],
-            proposals=[_proposal(ballot, self._tokens(ballot)) for ballot in found],
-        )
-
-    def _tokens(self, ballot: Ballot) -> list[str]:
-        """The first new tokens as text; none where what was proposed is torn, which is for voters to refuse."""
-        contracts, first = self.connected()
-        change = ballot.proposal.change
-        try:
-            base = Versions(contracts, first).read()[change.parent].vocabulary
-            merges = decode_merges(change.merges)[:TOKENS_SHOWN]
-            grown = base.extended(merge.pair for merge in merges)
-            return [grown.text(base.rows + index) for index in range(len(merges))]
-        except (ConsensusError, IndexError, KeyError):
-            return []
+        return read_votes(*self.connected())
 
 
 def _waiting(view: RoundView, claim: ClaimView) -> Iterator[DisputeEntry]:
@@ -147,27 +113,3 @@ def _words(view: RoundView, game: Game) -> str:
         return f"ended: the {'prover' if game.prover_won else 'challenger'} won"
     side = "prover" if game.asked else "challenger"
     return f"the {side}'s clock has run out" if view.block.timestamp > game.deadline else f"the {side} is to move"
-
-
-def _proposal(ballot: Ballot, tokens: list[str]) -> ProposalEntry:
-    proposal, tally = ballot.proposal, ballot.tally
-    decided = tally.in_favour + tally.against
-    return ProposalEntry(
-        id=spelled(proposal.id),
-        proposer=proposal.proposer,
-        parent=proposal.change.parent,
-        uri=proposal.uri[:500],
-        state=ballot.state.name.lower(),
-        words=ballot.words(),
-        approve_wei=str(tally.in_favour),
-        reject_wei=str(tally.against),
-        abstain_wei=str(tally.abstain),
-        approval_bps=tally.in_favour * BPS // decided if decided else 0,
-        approval_needed_bps=VOTE_APPROVAL,
-        quorum_bps=min(BPS, tally.cast * BPS // tally.quorum) if tally.quorum else 0,
-        vote_starts=ballot.snapshot,
-        vote_ends=ballot.deadline,
-        eta=ballot.eta,
-        merges=len(proposal.change.merges) // 8,
-        tokens=tokens,
-    )

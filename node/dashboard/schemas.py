@@ -114,16 +114,18 @@ class Disputes(BaseModel):
 
 
 class VersionEntry(BaseModel):
-    """One version of the vocabulary."""
+    """One version of the model. `before` and `after` count layers where it is a growth of them; 0 where it is none."""
 
     number: int
     rows: int
     parent: int
     activated_at: int
+    before: int
+    after: int
 
 
-class ProposalEntry(BaseModel):
-    """A proposal and where its vote stands; shares in basis points, `tokens` its first new tokens as text."""
+class VoteEntry(BaseModel):
+    """A proposal of any kind and where its vote stands; shares in basis points."""
 
     id: str
     proposer: str
@@ -139,19 +141,48 @@ class ProposalEntry(BaseModel):
     quorum_bps: int
     vote_starts: int
     vote_ends: int
+
+
+class ProposalEntry(VoteEntry):
+    """One of words: from `eta` on it may be activated, 0 before it is queued; `tokens` its first new ones as text."""
+
     eta: int
     merges: int
     tokens: list[str]
 
 
+class PledgeEntry(BaseModel):
+    """An account says that it holds, or is ready to hold, `count` new layers from `first` on."""
+
+    account: str
+    first: int
+    count: int
+    tier: int
+
+
+class GrowthEntry(VoteEntry):
+    """One of layers, from `before` to `after`. `decided_from`: its deadline once it is announced, else 0. `holders`: in
+    words, whether the new layers have them, "" where it is over. `pledges` are the first of all `pledged`."""
+
+    before: int
+    after: int
+    decided_from: int
+    extensions: int
+    extensions_most: int
+    holders: str
+    pledged: int
+    pledges: list[PledgeEntry]
+
+
 class VocabularyAnswer(BaseModel):
-    """Versions and proposals, newest first; rounds run in `current` and go to `target`."""
+    """Versions and proposals of words and of layers, newest first; rounds run in `current` and go to `target`."""
 
     current: int
     target: int
     now: int
     versions: list[VersionEntry]
     proposals: list[ProposalEntry]
+    growths: list[GrowthEntry]
 
 
 class Wallet(BaseModel):

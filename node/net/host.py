@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -17,8 +15,8 @@ from libp2p.rcmgr import Direction
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from node.errors import DiskError
 from node.net import remembered
+from node.net.bans import Bans
 from node.net.bindings import Bindings
 from node.net.book import CIRCUIT, Book, relay_of, split_address
 from node.net.dht import RecordRules, Records
@@ -47,13 +45,10 @@ from node.net.stakes import Stakes
 from node.net.topics import TOPICS
 from node.net.wire.common_pb2 import Refusal, Versions
 from node.net.wire.hello_pb2 import Contact
-from node.paths import read_bounded, write_atomic
 
 log = logging.getLogger(__name__)
 REDIAL_TICK = 0.25
 DIALS = 8
-BANS_NAME = "bans.json"
-BANS_PAUSE = 2.0
 
 
 class PeerHost:
@@ -65,6 +60,7 @@ class PeerHost:
         self.origins = Origins(settings.room.origin_ban)
         self.watch = Watch(self.members, Ledger(), self.origins, wall)
         self.watch.on_ban = self._banned
+        self.bans = Bans(settings.folder, self.watch.ledger, self.origins.ledger, wall, self.watch.clock)
         self.stakes = stakes
         network = bytes.fromhex(settings.network)
         self.bindings = Bindings(network, stakes)
@@ -86,7 +82,6 @@ class PeerHost:
         self.swarm.register_notifee(_Notifee(self))
         self._nursery: trio.Nursery | None = None
         self._dialling: set[str] = set()
-        self._unsaved = self._saving = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -95,7 +90,7 @@ class PeerHost:
         Raises:
             NetworkError: the port is taken.
         """
-        self._load_bans()
+        self.bans.load()
         for peer, addresses in remembered.load(self.settings.folder / remembered.PEERS_NAME).items():
             self.book.learn(peer, addresses)
         await self._require_port()
@@ -114,7 +109,7 @@ class PeerHost:
             await self.gossip.wait_until_ready()
             for topic in TOPICS:
                 await self.gossip.subscribe(topic)
-            for task in (self._redial, self._discover, self._refresh_stakes, self.records.sweep):
+            for task in (self._redial, self._discover, self._refresh_stakes, self.records.sweep, self.bans.keep):
                 nursery.start_soon(contained, task)
             peers = self.settings.folder / remembered.PEERS_NAME
             nursery.start_soon(contained, remembered.keep, peers, self.book, self.members.admitted)
@@ -221,34 +216,6 @@ class PeerHost:
         self.members.refuse(peer, Refusal(code=Refusal.BANNED, reason="banned"))
         self.book.refused(peer, trio.current_time())
         self.drop(peer)
-        self._unsaved = True
-        if not self._saving:
-            self._saving = True
-            self.spawn(self._save_bans)
-
-    async def _save_bans(self) -> None:
-        """At once, and then at most every BANS_PAUSE seconds: the list is long where many are banned."""
-        while self._unsaved:
-            self._unsaved = False
-            data = json.dumps(self.watch.ledger.dump(self.watch.now())).encode()
-            try:
-                await trio.to_thread.run_sync(write_atomic, self.settings.folder / BANS_NAME, data)
-            except DiskError as error:
-                log.warning("the bans are not saved: %s", error.message)
-            await trio.sleep(BANS_PAUSE)
-        self._saving = False
-
-    def _load_bans(self) -> None:
-        path: Path = self.settings.folder / BANS_NAME
-        try:
-            table = json.loads(read_bounded(path))
-        except FileNotFoundError:
-            return
-        except (DiskError, ValueError) as error:
-            log.warning("the list of bans is unusable: %s", error)
-            return
-        if isinstance(table, dict):
-            self.watch.ledger.load(table, self.watch.now())
 
     async def _require_port(self) -> None:
         """The library takes a busy port for granted and listens nowhere."""

@@ -223,7 +223,7 @@ class Control:
         return value.value if value.found else None
 
     def ban(self, peer: str, reason: str, seconds: int = BAN_SECONDS) -> None:
-        """Disconnect a peer and keep it out."""
+        """Disconnect a peer and keep it out, a week at most."""
         self.call(Request(ban=Request.Ban(peer=peer, reason=reason, seconds=seconds)))
 
     def charge(self, peer: str, reason: str) -> None:

@@ -2,8 +2,8 @@
 
 Every offence of a peer also counts for its origin: the account of a staked peer, else its IPv4 address, its IPv6 /64,
 or the relay that brought it. So a staked peer is judged by what its own account did, whoever else is behind the same
-address, and an address is banned for what its unstaked peers did together. Kept in memory only. Time is given by the
-caller, in seconds of a monotonic clock.
+address, and an address is banned for what its unstaked peers did together. Time is given by the caller, in seconds of a
+monotonic clock; `node.net.bans` keeps the bans over a restart.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Origins:
     """Offences and bans by origin, and which origin answers for a peer; LEDGER_MAX of each."""
 
     def __init__(self, limit: int = ORIGIN_BAN) -> None:
-        self._ledger = Ledger(limit, ORIGIN_BAN_SECONDS, ORIGIN_BAN_SECONDS_MAX)
+        self.ledger = Ledger(limit, ORIGIN_BAN_SECONDS, ORIGIN_BAN_SECONDS_MAX)
         self._of: OrderedDict[str, str] = OrderedDict()
 
     def note(self, peer: str, origin: str) -> None:
@@ -62,8 +62,8 @@ class Origins:
         origin = self._of.get(peer, TRUSTED)
         if origin == TRUSTED or self.banned(origin, now):
             return None
-        return origin if self._ledger.add(origin, points, reason, int(now)) else None
+        return origin if self.ledger.add(origin, points, reason, int(now)) else None
 
     def banned(self, origin: str, now: float) -> str | None:
         """Why an origin is banned at this time, or None."""
-        return None if origin == TRUSTED else self._ledger.banned(origin, int(now))
+        return None if origin == TRUSTED else self.ledger.banned(origin, int(now))

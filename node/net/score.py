@@ -1,20 +1,27 @@
 """Misbehaviour on record: points that decay, a ban when they reach the limit, bans that end. Pure but for its memory.
 
-Integers only. Time is given by the caller in seconds: Unix time for peers, whose bans outlive the process.
+Integers only. Time is given by the caller in seconds: Unix time for peers, a monotonic clock's for origins.
+`node.net.bans` keeps both over a restart.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, unique
-from typing import Any
+from typing import Any, Final
 
 from node.net.limits import BAN_SECONDS, BAN_SECONDS_MAX, LEDGER_MAX, SCORE_BAN, SCORE_HALF_LIFE
 
 _SCALE = 1_000
 """Points are kept in thousandths, so that decay does not round small ones away at once."""
-_REASON_LIMIT = 200
+_REASON_LIMIT: Final = 200
+_NAME_LIMIT: Final = 128
+_BANS_MAX: Final = 64
+"""Earlier bans that a row of `load` may count: after 16 the next one is no longer."""
+ROW_BYTES: Final = 2_200
+"""A row of `dump` in JSON at most: 6 bytes a character of the reason and of the name, five numbers."""
 
 
 @unique
@@ -49,6 +56,10 @@ class Ledger:
     def __init__(self, limit: int = SCORE_BAN, first: int = BAN_SECONDS, longest: int = BAN_SECONDS_MAX) -> None:
         self._limit, self._first, self._longest = limit, first, longest
         self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self.changes = 0
+        """Grows with whatever is put on record."""
+        self.on_ban: Callable[[], None] = lambda: None
+        """Called after each ban; must not block."""
 
     def charge(self, peer: str, offence: Offence, reason: str, now: int) -> bool:
         """Put an offence on record; True if the peer is banned now."""
@@ -58,17 +69,20 @@ class Ledger:
         """The same in points."""
         entry = self._entry(peer, now)
         entry.milli += points * _SCALE
+        self.changes += 1
         if entry.milli >= self._limit * _SCALE and entry.banned_until <= now:
             self.ban(peer, reason, min(self._first << min(entry.bans, 16), self._longest), now)
         return entry.banned_until > now
 
     def ban(self, peer: str, reason: str, seconds: int, now: int) -> None:
-        """Ban a peer for so long from now."""
+        """Ban a peer for so long from now, the longest ban at most."""
         entry = self._entry(peer, now)
         entry.bans += 1
         entry.milli = 0
-        entry.banned_until = now + seconds
+        entry.banned_until = now + min(seconds, self._longest)
         entry.reason = reason[:_REASON_LIMIT]
+        self.changes += 1
+        self.on_ban()
 
     def banned(self, peer: str, now: int) -> str | None:
         """Why a peer is banned at this time, or None."""
@@ -86,16 +100,33 @@ class Ledger:
         """The bans in force."""
         return {peer: entry for peer, entry in self._entries.items() if entry.banned_until > now}
 
-    def dump(self, now: int) -> dict[str, Any]:
-        """The bans in force as JSON types."""
-        return {peer: [entry.banned_until, entry.bans, entry.reason] for peer, entry in self.bans(now).items()}
+    def dump(self, ahead: int = 0) -> dict[str, Any]:
+        """All that is on record as JSON types, the longest unheard of first; times moved `ahead` by so many seconds."""
+        return {
+            name: [entry.banned_until + ahead, entry.bans, entry.reason, entry.milli, entry.at + ahead]
+            for name, entry in self._entries.items()
+        }
 
-    def load(self, table: dict[str, Any], now: int) -> None:
-        """Take up what `dump` gave; entries of another shape are ignored."""
-        for peer, row in list(table.items())[:LEDGER_MAX]:
-            match row:
-                case [int(until), int(bans), str(reason)] if until > now:
-                    self._entries[peer] = Entry(0, now, bans, until, reason[:_REASON_LIMIT])
+    def load(self, table: dict[str, Any], now: int, ahead: int = 0) -> int:
+        """Take up what `dump` gave, times moved back; how many rows are left out, being too many or of another shape.
+
+        Nothing counts for more than it could here: no ban ends later than the longest one that begins now.
+        """
+        odd = max(0, len(table) - LEDGER_MAX)
+        for name, row in list(table.items())[:LEDGER_MAX]:
+            # A row of three cells is an earlier release's, which kept no points.
+            match [*row, 0, now + ahead] if isinstance(row, list) and len(row) == 3 else row:
+                case [int(until), int(bans), str(reason), int(milli), int(at)] if len(name) <= _NAME_LIMIT:
+                    self._entries[name] = Entry(
+                        min(max(0, milli), self._limit * _SCALE),
+                        min(at - ahead, now),
+                        min(max(0, bans), _BANS_MAX),
+                        min(until - ahead, now + self._longest),
+                        reason[:_REASON_LIMIT],
+                    )
+                case _:
+                    odd += 1
+        return odd
 
     def _entry(self, peer: str, now: int) -> Entry:
         entry = self._entries.setdefault(peer, Entry(at=now))

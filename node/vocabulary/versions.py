@@ -55,3 +55,13 @@ def deeper_of(parent: int, deepening: Deepening) -> Deeper:
     time = Seconds(deepening.time)
     growth = Announcement(deepening.number, parent, deepening.layers, deepening.grown, time)
     return Deeper(growth, Steps(deepening.round_steps))
+
+
+def depths(contracts: Contracts, first: int) -> dict[int, tuple[int, int]]:
+    """Layers before and afterwards of each version that is a growth of layers; every other changes the vocabulary.
+
+    Raises ContractsError where no event since block ``first`` has the terms of a version.
+    """
+    changes = Published(contracts, first).changes()
+    growths = {number: change.deepening for number, change in changes.items()}
+    return {number: (growth.layers, growth.grown) for number, growth in growths.items() if growth is not None}

@@ -14,6 +14,7 @@ from node.chain.escrow import InferenceEscrow
 from node.chain.types import Support
 from node.vocabulary.votes import short
 from tests.browser.conftest import PHONE, WIDE, NodeStage, proposer
+from tests.made_up import growth_proposed
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 PAGES = {
@@ -62,10 +63,11 @@ def test_the_loss_moves_and_false_claims_are_disputed(node_stage: NodeStage, ope
 
 
 def test_a_vote_moves_on_the_page(
-    node_stage: NodeStage, open_page: Callable[..., Any], shoot: Callable[..., None]
+    node_stage: NodeStage, open_page: Callable[..., Any], axe: Callable[[Any], None], shoot: Callable[..., None]
 ) -> None:
     voter = proposer(node_stage.rpc, node_stage.deployment, node_stage.contracts, 3)
     (*_, change) = voter.governor.proposals(0, voter.client.block().number)
+    growth = growth_proposed(voter, "https://example.org/layers")
     page = open_page()
     page.goto(place(node_stage, "vocabulary"))
     mine = page.locator(f'[aria-label="Proposal {short(change.id)}"]')
@@ -75,6 +77,14 @@ def test_a_vote_moves_on_the_page(
     voter.governor.vote(change.id, Support.FOR)
     mine.locator('[aria-label="Approval"][aria-valuenow="100"]').wait_for()
     assert mine.get_by_role("listitem").all_text_contents() == ["th", "the", " the", "an", "and", " and"]
+    layers = page.locator(f'[aria-label="Growth {short(growth.id)}"]')
+    layers.and_(page.locator('[data-growth="active"]')).wait_for()
+    voter.growth.vote(growth.id, Support.FOR)
+    voter.growth.pledge(growth.id, 4, 3, 2)
+    layers.locator('[aria-label="Approval"][aria-valuenow="100"]').wait_for()
+    layers.get_by_text("layers 4 to 6, tier 2").wait_for()
+    assert "4 → 7 layers" in layers.inner_text()
+    axe(page)
     shoot(page, "node-vocabulary-vote-wide-light")
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ import pytest
 import trio
 
 from bench.fuzz.sender import Sender, sender
+from node.net.bans import ORIGINS_NAME
 from node.net.client import Network
+from node.net.errors import NetworkError
 from node.net.guard import GONE
 from node.net.hotkey import peer_text
 from node.net.identity import hot_key, peer_bytes
-from node.net.limits import ORIGIN_BAN, UNPROVEN_EACH, UNSTAKED_EACH
+from node.net.limits import ORIGIN_BAN, ORIGIN_BAN_SECONDS, UNPROVEN_EACH, UNSTAKED_EACH
 from node.net.score import Offence
 from node.net.settings import Room
 from node.net.wire.common_pb2 import Refusal
@@ -186,6 +191,50 @@ def test_a_peer_that_the_operator_named_is_kept_whatever_its_address_did(tmp_pat
         with Network.start(settings(tmp_path, "named")) as friend:  # not staked
             until(lambda: _joined(friend, besieged.address))
             assert friend.me in ids(node)
+
+
+def test_a_banned_address_stays_banned_when_the_process_is_started_anew(tmp_path: Path) -> None:
+    stake_file(tmp_path, 1)
+    saved = tmp_path / "n" / "net" / ORIGINS_NAME
+
+    async def offend(address: str) -> None:
+        async with sender(address, _seed(1), bytes.fromhex(NETWORK)) as hostile:
+            await hostile.connect()
+            stream = await hostile.stream(HELLO)
+            await stream.write((7).to_bytes(4) + b"\xff" * 7)
+            await stream.read(1 << 16)
+
+    async def greet(address: str, number: int) -> HelloAnswer:
+        async with sender(address, _seed(number), bytes.fromhex(NETWORK)) as fresh:
+            await _let_in(fresh)
+            return await fresh.hello(None)
+
+    def start() -> Network:
+        return Network.start(settings(tmp_path, "n", room=Room(origin_ban=1)), Signer(1))
+
+    with start() as node:
+        trio.run(offend, node.addresses()[0])
+        until(lambda: saved.exists() and "127.0.0.1" in json.loads(saved.read_text()))
+        os.kill(node.pid, signal.SIGKILL)  # nothing is saved on the way out
+        until(lambda: node.restarts == 1)
+        address = until(lambda: _addresses(node))
+        assert trio.run(greet, address, 2).refusal.code == Refusal.BANNED
+    with start() as node:
+        answer = trio.run(greet, node.addresses()[0], 3)
+        assert answer.refusal.code == Refusal.BANNED
+        assert "127.0.0.1" in answer.refusal.reason
+    # As long ago as the ban lasts: the same as a clock that is so much later.
+    rows = json.loads(saved.read_text())
+    rows["127.0.0.1"][0] -= ORIGIN_BAN_SECONDS
+    saved.write_text(json.dumps(rows))
+    with start() as node:
+        assert trio.run(greet, node.addresses()[0], 4).WhichOneof("answer") == "hello"
+
+
+def _addresses(node: Network) -> str:
+    with contextlib.suppress(NetworkError):
+        return node.addresses()[0]
+    return ""
 
 
 def test_one_staked_account_answers_for_all_its_keys(besieged: Besieged) -> None:

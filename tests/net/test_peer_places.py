@@ -237,7 +237,7 @@ def test_bans_of_an_address_double_up_to_a_day_and_tables_are_bounded() -> None:
         origins.note(f"k{number}", f"o{number}")
         origins.charge(f"k{number}", 10, "junk", now)
     assert len(origins._of) == LEDGER_MAX
-    assert len(origins._ledger._entries) == LEDGER_MAX
+    assert len(origins.ledger._entries) == LEDGER_MAX
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

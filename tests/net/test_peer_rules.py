@@ -105,8 +105,8 @@ def test_ledger_is_bounded_and_keeps_bans() -> None:
     assert len(ledger._entries) == LEDGER_MAX
     assert ledger.banned("bad", NOW)
     copy = Ledger()
-    copy.load(ledger.dump(NOW) | {"odd": "row", "old": [NOW - 1, 1, "x"]}, NOW)
-    assert set(copy.bans(NOW)) == {"bad"}
+    copy.load(ledger.dump(), NOW)
+    assert copy.dump() == ledger.dump()
 
 
 @given(st.text(max_size=160))

@@ -68,6 +68,8 @@ def test_from_a_suggestion_to_a_rollback(run: Run, tiny: Network, tmp_path: Path
     tiny.advance(PATIENT.grace + 1)
     assert "Version 1 is the target" in run("activate", name, sign=True).stdout
     assert "the next round goes there" in run("list").stdout
+    kinds = [(row["kind"], row["before"]) for row in json.loads(run("list", "--format", "json").stdout)["versions"]]
+    assert kinds == [("first", None), ("words", None)]
     assert "has accrued" in run("reward", "1", sign=True).stdout
     assert "is free" in run("release", name, sign=True).stdout
     assert "does not stand for" in run("release", name, sign=True).stdout

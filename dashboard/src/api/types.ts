@@ -327,9 +327,11 @@ export interface VersionEntry {
   rows: number;
   parent: number;
   activated_at: number;
+  before: number;
+  after: number;
 }
 
-export interface ProposalEntry {
+export interface VoteEntry {
   id: string;
   proposer: string;
   parent: number;
@@ -344,9 +346,30 @@ export interface ProposalEntry {
   quorum_bps: number;
   vote_starts: number;
   vote_ends: number;
+}
+
+export interface ProposalEntry extends VoteEntry {
   eta: number;
   merges: number;
   tokens: string[];
+}
+
+export interface PledgeEntry {
+  account: string;
+  first: number;
+  count: number;
+  tier: number;
+}
+
+export interface GrowthEntry extends VoteEntry {
+  before: number;
+  after: number;
+  decided_from: number;
+  extensions: number;
+  extensions_most: number;
+  holders: string;
+  pledged: number;
+  pledges: PledgeEntry[];
 }
 
 export interface VocabularyAnswer {
@@ -355,6 +378,7 @@ export interface VocabularyAnswer {
   now: number;
   versions: VersionEntry[];
   proposals: ProposalEntry[];
+  growths: GrowthEntry[];
 }
 
 export interface NodeWallet {
