@@ -32,6 +32,7 @@ from node.paths import PRIVATE_FILE
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Message)
 LOCAL_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+LOOK = "What happened stands in net/process.log in the home folder."
 
 
 def socket_path(path: Path) -> str:
@@ -85,6 +86,8 @@ class ControlServer:
             await self._request(local)
         except LOCAL_GONE:
             log.debug("the node closed a control connection")
+        except Exception:
+            log.exception("a control connection failed")  # as above; what it carried may be a stream's bytes by now
         finally:
             self._open -= 1
             with trio.CancelScope(shield=True):
@@ -112,7 +115,14 @@ class ControlServer:
     async def _short(self, kind: str | None, request: Request) -> Reply:
         if kind == "ending":
             return self._ending(request.ending)
-        return await self._desk.handle(kind, request)
+        try:
+            return await self._desk.handle(kind, request)
+        except PonwError:
+            raise
+        except Exception as error:
+            # The library raises anything where its own state is odd; one request must not end the host for all.
+            log.exception("a request of the node failed")
+            return failure(NetworkError(f"The peer process failed: {type(error).__name__}.", LOOK))
 
     def _ending(self, number: int) -> Reply:
         if number in self._endings:

@@ -29,6 +29,7 @@ from multiaddr import Multiaddr
 from node.net.guard import GONE, name_of
 from node.net.limits import CONNECTIONS_PER_PEER
 from node.net.origins import Origins, origin_of, plain_host, relay_origin
+from node.net.peerstore import LastingPeerStore
 from node.net.places import Place, Places
 from node.net.settings import NetSettings
 
@@ -54,13 +55,17 @@ def make_swarm(settings: NetSettings, seed: bytes) -> Any:
         low_watermark=0,
         max_connections_per_peer=CONNECTIONS_PER_PEER,
     )
+    known = LastingPeerStore()
     swarm: Any = new_swarm(
         key_pair=keys,
+        peerstore_opt=known,
         sec_opt={NOISE: Noise(keys, noise_privkey=new_noise_key().private_key)},
         muxer_opt=create_yamux_muxer_option(),
         connection_config=limits,
         retry_config=RetryConfig(max_retries=0),
     )
+    own = swarm.get_peer_id()
+    known.keeps = lambda peer: peer == own or peer in swarm.connections
     # The library's own dialling would call peers that we refused.
     swarm.auto_connector.maybe_connect = trio.lowlevel.checkpoint
     return swarm
