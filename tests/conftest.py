@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from node.chain.deploy import Genesis
     from node.chain.deployment import Deployment
     from node.chain.devnet import Running
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("ponw", deadline=None)
+settings.load_profile("ponw")
 
 
 @dataclass(frozen=True)

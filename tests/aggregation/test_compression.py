@@ -42,7 +42,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(FLOATS, max_size=40), st.integers(0, 9000), st.sampled_from(CODECS))
 def test_any_update_decodes_to_finite_numbers_and_again_to_the_same(
     values: list[float], more: int, codec: Codec
@@ -55,7 +55,6 @@ def test_any_update_decodes_to_finite_numbers_and_again_to_the_same(
     assert torch.equal(decoded, decode_update(codec, data, {"w": (len(x),)})["w"])
 
 
-@settings(deadline=None)
 @given(st.lists(FLOATS, min_size=1, max_size=300))
 def test_int8_is_within_half_a_step(values: list[float]) -> None:
     x = torch.tensor(values, dtype=torch.float32)

@@ -47,7 +47,7 @@ def contributions(draw: st.DrawFn, floats: st.SearchStrategy[float] = FLOATS) ->
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contributions(), st.randoms(use_true_random=False))
 def test_the_order_of_updates_does_not_matter(parts: Parts, random: object) -> None:
     shuffled = list(parts)
@@ -55,7 +55,7 @@ def test_the_order_of_updates_does_not_matter(parts: Parts, random: object) -> N
     assert bits(Mean()(Contributions.of(parts))) == bits(Mean()(Contributions.of(shuffled)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contributions())
 def test_kernel_and_torch_agree_on_every_float(parts: Parts) -> None:
     found = bits(Mean()(Contributions.of(parts)))
@@ -64,7 +64,7 @@ def test_kernel_and_torch_agree_on_every_float(parts: Parts) -> None:
         assert bits(Mean()(Contributions.of(parts))) == found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contributions(st.floats(width=32, min_value=-1e6, max_value=1e6)))
 def test_the_mean_by_its_definition(parts: Parts) -> None:
     found = Mean()(Contributions.of(parts))["a"]
@@ -96,7 +96,7 @@ def test_at_rate_one_federated_averaging_is_the_mean_of_the_ends() -> None:
     assert state.step == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([1e-4, 1.0, 100.0]))
 def test_fed_adam_by_the_paper(seed: int, steps: int, scale: float) -> None:
     """Against algorithm 2 in fp64."""

@@ -74,7 +74,7 @@ def no_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contributions(), st.randoms(use_true_random=False), st.sampled_from(RULES))
 def test_order_does_not_matter(parts: Parts, random: object, rule: Rule) -> None:
     shuffled = list(parts)
@@ -100,7 +100,7 @@ def test_kernel_torch_and_threads_give_the_same_bits(rule: Rule, monkeypatch: py
         torch.set_num_threads(threads)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(contributions(), st.sampled_from([TrimmedMean(), Median()]))
 def test_kernel_and_torch_agree_on_every_float(parts: Parts, rule: Rule) -> None:
     found = bits(rule, parts)
@@ -134,7 +134,7 @@ def test_mixing_by_the_kernel_gives_the_references_bits(
         assert bits(rule, parts) == found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(contributions(3, st.floats(width=32, min_value=-1e6, max_value=1e6)))
 def test_the_trimmed_mean_by_its_definition(parts: Parts) -> None:
     found = TrimmedMean()(Contributions.of(parts))["a"]
@@ -151,7 +151,7 @@ def test_the_trimmed_mean_by_its_definition(parts: Parts) -> None:
         assert abs(Fraction(float(found[at])) - mean) <= top / 2**28 + abs(mean) / 2**23 + Fraction(2) ** -89
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(width=32, min_value=-1e3, max_value=1e3), min_size=9, max_size=12),
     st.lists(FLOATS, min_size=2, max_size=2),

@@ -65,7 +65,7 @@ SHAPES = st.tuples(
     st.sampled_from([1, 5, 16, 40]),
     st.integers(0, 6),
 )
-many = settings(max_examples=40, deadline=None)
+many = settings(max_examples=40)
 
 
 def same(engine: Engine, work: Callable[[Engine], list[Tensor]]) -> None:
@@ -117,7 +117,7 @@ def test_norm_activation_and_sum(engine: Engine) -> None:
     _check_rows(engine)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2, 4]),
@@ -141,7 +141,7 @@ def test_attention_and_its_gradient(engine: Engine) -> None:
     _check_attention(engine)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 8, 64]), st.sampled_from([1, 4]), st.sampled_from([17, 64]))
 def _check_tokens(engine: Engine, seed: int, length: int, sequences: int, d: int) -> None:
     random, vocab = np.random.default_rng(seed), 50

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from consensus.arithmetic.fused import Fused
 
 pytestmark = pytest.mark.skipif(MISSING, reason=WHY)
-few = settings(max_examples=6, deadline=None)
+few = settings(max_examples=6)
 MINI = ModelConfig("mini", layers=1, width=16, heads=1, seq_len=256, batch=4, vocab=40)
 """Two micro-batches a step."""
 VALUES = (0.0, -0.0, 2.0**-149, -(2.0**-126), 2.0**-101, 2.0**-100, 1.0, -1.0, 2047.0, 2.0**60, -(2.0**63))

@@ -70,7 +70,7 @@ def products(engine: Compiled, x: Tensor, w: Tensor, dy: Tensor) -> list[Tensor]
     return [t.clone().view(torch.int32) for t in (y, dx, dw)]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     seed=st.integers(0, 2**32 - 1), rows=ROWS, length=LENGTHS, columns=st.integers(1, 70), kind=KINDS,
     threads=st.integers(1, 4),
@@ -101,7 +101,7 @@ def test_the_largest_sums_of_one_block_fit(variant: Library, length: int) -> Non
         assert torch.equal(y, torch.full((17, 33), sign * length * top * top))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     sequences=st.integers(1, 3),

@@ -118,7 +118,7 @@ def test_nothing_else_is_served(served, path):
     connection.close()
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.binary(min_size=1, max_size=60))
 def test_fuzzed_names_reach_no_file(served, name):
     quoted = "".join(f"%{byte:02x}" for byte in name)

@@ -81,7 +81,7 @@ def test_all_hear_all_and_take_the_same() -> None:
     assert outcome.closed == 1002
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 6), st.randoms(use_true_random=False))
 def test_never_two_outcomes_whatever_is_lost(count: int, draw: random.Random) -> None:
     group = Group(count)

@@ -57,7 +57,7 @@ def test_the_type_is_the_one_in_the_design() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(claims(), st.integers(0, 2**64))
 def test_hash_equals_eth_accounts(claim: Claim, chain_id: int) -> None:
     signable = encode_typed_data(full_message=typed_data(claim, chain_id))

@@ -41,7 +41,7 @@ def test_many_tensors_in_one_call(library: ctypes.CDLL, threads: int) -> None:
     assert hashing.native_roots(library, tensors, threads) == hashing.portable_roots(tensors)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 40_000), max_size=6))
 def test_random_sizes(sizes: list[int]) -> None:
     tensors = [STREAM[:size] for size in sizes]

@@ -26,7 +26,7 @@ def test_a_leaf_is_its_72_bytes(state: bytes, batch: bytes, loss: int, step: int
     assert leaf.hash() == tree.leaf_hash(leaf.encode())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 130), st.data())
 def test_pymerkle_agrees_with_our_tree(steps: int, data: st.DataObject) -> None:
     trace = sample(steps)

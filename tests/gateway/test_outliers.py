@@ -59,7 +59,7 @@ def test_too_few_say_nothing(accepted: list[Profile]) -> None:
     assert suspicion(lie, accepted[:SAMPLE_MIN])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_sketches_keep_inner_products(one: int, other: int) -> None:
     x, y = honest(one), honest(other)

@@ -180,7 +180,7 @@ def test_unknown_fields_and_deep_nesting_are_refused() -> None:
             read(wire.MAGIC + len(head).to_bytes(4, "big") + head)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(at=st.integers(0, 10_000), bits=st.integers(1, 255), cut=st.integers(0, 10_000))
 def test_damage_is_found_or_does_not_matter(at: int, bits: int, cut: int) -> None:
     payload = encode_payload("int8", update())

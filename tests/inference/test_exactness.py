@@ -18,7 +18,7 @@ from consensus.model.config import ModelConfig
 from consensus.model.gpt import forward, pack
 from tests.inference.conftest import CONFIGS, make, weights_of
 
-EXAMPLES = settings(max_examples=8, deadline=None)
+EXAMPLES = settings(max_examples=8)
 
 
 def tokens_of(seed: int, config: ModelConfig, count: int) -> list[int]:

@@ -93,7 +93,7 @@ def test_top_p_keeps_the_fewest_that_hold_the_share(weights: list[int], bps: int
     number=st.integers(0, (1 << 64) - 1),
     token=st.integers(0, 299),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_kernel_draws_what_the_definition_draws(
     kind: str, temperature: int, bps: int, number: int, token: int
 ) -> None:

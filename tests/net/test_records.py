@@ -164,7 +164,7 @@ def changed(value: bytes, draw: random.Random) -> bytes:
 
 
 @given(st.sampled_from(sorted(VALID)), st.randoms(use_true_random=False))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_no_mutation_of_a_valid_record_passes(kind: str, draw: random.Random) -> None:
     key, value = VALID[kind]
     mutated = changed(value, draw)
@@ -174,7 +174,7 @@ def test_no_mutation_of_a_valid_record_passes(kind: str, draw: random.Random) ->
 
 
 @given(st.sampled_from(sorted(VALID)), st.sampled_from(["public_key", "signature", "body"]), st.randoms())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_mutation_of_a_field_passes(kind: str, name: str, draw: random.Random) -> None:
     """The same inside a well-formed message."""
     key, value = VALID[kind]
@@ -334,7 +334,7 @@ def test_the_later_round_wins() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 300)), min_size=1, max_size=60, unique=True))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_merging_holders_keeps_the_newest_of_each(drawn: list[tuple[int, int]]) -> None:
     """In any order and grouping; the merged set is valid and ranks no lower than any part."""
     records = [holding(KEYS[who], NOW - age, sequence=1000 - age) for who, age in drawn]

@@ -50,7 +50,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 @given(st.sampled_from([0, 1, 1023, 1024, 1025, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB + 1025]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_chunk_roots_lead_to_the_tensor_root(size: int) -> None:
     data = bytes_of("content", size)
     assert content_root(MemorySource(data).chunk_roots) == tensor_root(data)

@@ -32,7 +32,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400) | st.text(max_size=400) | JSON.map(json.dumps))
 def test_nothing_but_messages_is_read(junk: str | bytes) -> None:
     for read in (read_begin, read_from_payer, read_from_server, read_offer):

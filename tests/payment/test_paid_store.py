@@ -32,7 +32,7 @@ def test_a_request_is_accepted_once(store: Store) -> None:
     assert (record.quote, record.tokens, record.state) == ("{}", 4, PaidState.SERVING)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(vouchers=st.lists(st.integers(0, 50), max_size=12))
 def test_the_highest_voucher_stands_in_whatever_order_they_come(
     vouchers: list[int],

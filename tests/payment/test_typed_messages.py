@@ -27,7 +27,7 @@ QUOTES = st.builds(
     head=ADDRESS,
     payees=st.lists(PAYEE, min_size=1, max_size=5).map(tuple),
 )
-ON_CHAIN = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_CHAIN = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @ON_CHAIN
@@ -38,7 +38,7 @@ def test_hashes_equal_the_contract_s(market: Market, quote: Quote, request: byte
     assert escrow.domain.voucher_hash(request, tokens) == escrow.hash_voucher(request, tokens)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(quote=QUOTES)
 def test_a_quote_survives_json(quote: Quote) -> None:
     assert Quote.from_json(quote.to_json()) == quote

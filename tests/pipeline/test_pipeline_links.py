@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_seats import MINI, VERSIONS
 
@@ -136,7 +136,6 @@ class Bytes:
 GOOD = raw(boundary(), TENSOR)
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=300), st.tuples(st.integers(0, 200), st.binary(min_size=1, max_size=4))))
 def test_any_bytes_are_a_message_an_end_or_a_typed_error(content: bytes | tuple[int, bytes]) -> None:
     if isinstance(content, tuple):

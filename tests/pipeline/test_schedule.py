@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus.errors import PipelineError
@@ -14,7 +14,6 @@ from consensus.pipeline.schedule import Work, in_flight, order
 STAGES, MICROS = st.integers(1, 16), st.integers(1, 40)
 
 
-@settings(deadline=None)
 @given(STAGES, MICROS)
 def test_every_stage_does_each_pass_once_backward_after_forward_and_in_order(stages: int, micros: int) -> None:
     for stage in range(stages):
@@ -24,7 +23,6 @@ def test_every_stage_does_each_pass_once_backward_after_forward_and_in_order(sta
         assert all(work.index(Work(True, m)) < work.index(Work(False, m)) for m in range(micros))
 
 
-@settings(deadline=None)
 @given(STAGES, MICROS)
 def test_what_a_stage_keeps_never_exceeds_its_room(stages: int, micros: int) -> None:
     for stage in range(stages):
@@ -35,7 +33,6 @@ def test_what_a_stage_keeps_never_exceeds_its_room(stages: int, micros: int) -> 
         assert most == in_flight(stage, stages, micros) <= stages - stage
 
 
-@settings(deadline=None)
 @given(STAGES, MICROS, st.integers(0, 2**32), st.integers(1, 3))
 def test_stages_that_run_at_any_speeds_finish_and_no_queue_outgrows_its_bound(
     stages: int, micros: int, seed: int, steps: int

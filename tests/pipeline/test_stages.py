@@ -40,7 +40,7 @@ def tokens(config: ModelConfig, seed: int) -> torch.Tensor:
     return torch.randint(0, 256, (config.batch, config.seq_len + 1), generator=draw, dtype=torch.int32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 20), st.data())
 def test_a_split_covers_the_model_and_moving_a_layer_makes_none_cheaper(layers: int, data: st.DataObject) -> None:
     config = ModelConfig("any", layers=layers, width=64, heads=2, seq_len=64, batch=8)
@@ -73,7 +73,7 @@ def test_more_stages_than_layers_and_stages_out_of_order_are_refused() -> None:
         check_cover(MINI, split(MINI, 3)[::-1])
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.sampled_from([(3,), (1, 2), (2, 1), (1, 1, 1)]), st.integers(0, 2**20))
 def test_any_split_gives_the_roots_and_losses_of_one_process(counts: tuple[int, ...], seed: int) -> None:
     kernel, stages = engine(), by_counts(MINI, counts)

@@ -25,7 +25,7 @@ from economics.constants import QUORUM_MEMBERS_MAX
 NOW = 1_000_000
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(networks(), st.integers(1, 60))
 def test_what_forms_is_valid(network: tuple[int, list[Peer]], nodes: int) -> None:
     layers, peers = network
@@ -44,7 +44,7 @@ def test_what_forms_is_valid(network: tuple[int, list[Peer]], nodes: int) -> Non
     assert peers[0].account in found.accounts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(networks(), st.integers(1, 30), st.randoms(use_true_random=False))
 def test_the_order_of_nodes_changes_nothing(network: tuple[int, list[Peer]], nodes: int, mix: st.DataObject) -> None:
     layers, peers = network
@@ -54,7 +54,7 @@ def test_the_order_of_nodes_changes_nothing(network: tuple[int, list[Peer]], nod
 
 
 # The embedding alone is no stage: the quick node that holds nothing else helps nobody.
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(covering(extra=3))
 @example((2, [peer(1, 1, 4), peer(2, 0, 1, link_us=0), peer(3, 0, 2, link_us=4)]))
 def test_a_quorum_forms_wherever_one_is_possible(network: tuple[int, list[Peer]]) -> None:
@@ -68,7 +68,7 @@ def test_a_quorum_forms_wherever_one_is_possible(network: tuple[int, list[Peer]]
         assert all(place([*first, *few], layout(layers)) is None for few in sets)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(networks(most=6))
 def test_places_split_without_gap_and_no_cut_is_better(network: tuple[int, list[Peer]]) -> None:
     layers, peers = network
@@ -188,7 +188,7 @@ def test_every_reason_has_a_case() -> None:
 # --- replacing ---
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(covering(), st.integers(0, 15))
 def test_a_substitute_keeps_the_quorum_valid(network: tuple[int, list[Peer]], at: int) -> None:
     layers, peers = network

@@ -115,7 +115,7 @@ def test_holders_are_counted(rows: list[tuple[int, int]]) -> None:
     assert coverage.is_covered(spans, 10) == all(counts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 12), st.integers(0, 2**32))
 def test_nodes_that_come_one_by_one_cover_the_model_with_its_replicas(layers: int, seed: int) -> None:
     """Once there is memory for it, every part has what the network wants, whatever each node can give."""

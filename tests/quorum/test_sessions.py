@@ -146,7 +146,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+TestLife.settings = settings(max_examples=80, stateful_step_count=25)
 
 
 # --- acceptance ---

@@ -272,7 +272,7 @@ def test_two_that_propose_to_each_other_do_not_wait_for_each_other(wire: Wire) -
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_junk_ends_in_a_log_line(junk: bytes) -> None:
     wire = Wire()
     member = Member(wire, 1)

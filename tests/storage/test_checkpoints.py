@@ -150,7 +150,7 @@ def test_files_that_are_not_what_was_asked_for_are_refused(tmp_path, content):
         load_tensors(path, {"a": (2,)})
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 10**6), value=st.integers(0, 255))
 def test_no_altered_byte_goes_unnoticed_or_uncaught(store, position, value):
     path = store.save(checkpoint(1))

@@ -56,7 +56,7 @@ def small_update(seed: int = 1) -> tuple[Tensors, dict[str, tuple[int, ...]]]:
     return claimed_update(*ends(shapes, seed, 100, 130)), shapes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SHAPES, st.integers(0, 2**32), st.integers(0, 254), st.integers(0, 254))
 def test_whatever_the_weights_the_bytes_give_exactly_what_the_claim_names(
     shapes: dict[str, tuple[int, ...]], seed: int, one: int, other: int
@@ -71,7 +71,7 @@ def test_whatever_the_weights_the_bytes_give_exactly_what_the_claim_names(
     assert tensor_set_root(decoded) == tensor_set_root(update)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SHAPES, st.integers(0, 2**32), st.binary(min_size=1, max_size=4))
 def test_other_bytes_are_refused_or_are_an_update_like_any_other(
     shapes: dict[str, tuple[int, ...]], seed: int, noise: bytes

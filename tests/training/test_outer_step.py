@@ -33,7 +33,6 @@ def weighted_mean(parts: list[tuple[int, torch.Tensor]]) -> torch.Tensor:
     return TrimmedMean(BasisPoints(0))(Contributions.of([(weight, {"w": t}) for weight, t in parts]))["w"]
 
 
-@settings(deadline=None)
 @given(PARTS, st.randoms(use_true_random=False))
 def test_the_mean_does_not_depend_on_the_order(parts: list[tuple[int, list[float]]], random: object) -> None:
     shuffled = list(parts)
@@ -41,7 +40,6 @@ def test_the_mean_does_not_depend_on_the_order(parts: list[tuple[int, list[float
     assert torch.equal(weighted_mean(tensors(parts)), weighted_mean(tensors(shuffled)))
 
 
-@settings(deadline=None)
 @given(PARTS)
 def test_the_mean_is_within_a_grid_step_of_the_true_one(parts: list[tuple[int, list[float]]]) -> None:
     mean = weighted_mean(tensors(parts))
@@ -54,7 +52,6 @@ def test_the_mean_is_within_a_grid_step_of_the_true_one(parts: list[tuple[int, l
         assert abs(Fraction(got) - true) <= bound
 
 
-@settings(deadline=None)
 @given(st.lists(FLOATS, min_size=1, max_size=8), st.integers(1, 1000))
 def test_one_update_stays_as_it_is(values: list[float], weight: int) -> None:
     update = torch.tensor(values, dtype=torch.float32)
@@ -111,7 +108,7 @@ def test_an_updates_weight_is_the_square_root_of_its_steps(steps: int) -> None:
     assert update_weight(steps, 3000) == max(weight * 3000 // 10_000, 1000)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(1, 2))
 def test_the_next_root_is_the_same_on_any_number_of_threads(seed: int, threads: int) -> None:
     values = np.random.default_rng(seed).standard_normal((4, 3, 70)).astype(np.float32)
