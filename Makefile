@@ -36,7 +36,7 @@ snapshots: $(STAMPS)/contracts ## write the gas figures in contracts/snapshots a
 	forge test --gas-snapshot-check=false
 
 test-python: $(STAMPS)/package $(STAMPS)/npm $(STAMPS)/contracts $(STAMPS)/dashboard
-	$(BIN)/python -m pytest -q -n $(WORKERS) --durations=10
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=40
 
 test-install: $(STAMPS)/package ## install the package elsewhere and run it from there
 	$(BIN)/python -m pytest -q tests/install -m install
