@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     late: bool = Field(
         False, description="whether work may outlast its round (mode async): claimed when it is done, by age for less"
     )
+    starts_kept: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        4, description="rounds whose start it keeps after them, to audit late claims from there whoever serves it"
+    )
     auto_collect: bool = Field(True, description="collect rewards at the end of each round")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="compute threads; unset uses all")
     memory_mib: Annotated[int, Field(ge=1, le=1 << 32)] | None = Field(

@@ -417,7 +417,8 @@ class RoundLoop:
                 state = p.states.fetch(view.number, root, peers, shapes)
             p.prover.publish_global(view.number, p.states.path(view.number))
             late = set() if self._late is None else self._late.kept()
-            p.states.drop_before(view.number, late | {one.claim.base for one in view.trains})
+            oldest = view.number - p.settings.starts_kept
+            p.states.drop_before(oldest, late | {one.claim.base for one in view.trains})
             p.audits.tools.auditor.drop_before(view.number)
             p.audits.tools.evidence.drop_before(view.number)
             self._start = (view.number, state)
