@@ -56,14 +56,11 @@ library Rewards {
     /// @param finals The node's final TRAIN claims since its last lost claim.
     /// @param scarcity 0 to 1e18.
     /// @param age See {updateWeight}; 0 of a claim on time.
-    function claimReward(
-        uint256 batches,
-        uint256 layers,
-        uint256 stake,
-        uint256 finals,
-        uint256 scarcity,
-        uint256 age
-    ) internal pure returns (uint256 reward) {
+    function claimReward(uint256 batches, uint256 layers, uint256 stake, uint256 finals, uint256 scarcity, uint256 age)
+        internal
+        pure
+        returns (uint256 reward)
+    {
         uint256 base = age == 0 ? BASE : LATE_BASE * lateFreshness(age) / BPS;
         reward = _share(base, batches, layers, ROLE_BPS, stake);
         reward = reward * (ONE + REPUTATION_SLOPE * Math.min(finals, REPUTATION_FULL) / REPUTATION_FULL) / ONE;

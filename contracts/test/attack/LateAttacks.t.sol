@@ -144,9 +144,7 @@ contract LateAttacksTest is QuorumFixture {
         _refused(c, _wrongBase(1));
         c = _late(carol, STEPS, 1);
         c.base = 2;
-        _refused(
-            c, abi.encodeWithSelector(IRegistryErrors.WrongStartRoot.selector, c.startRoot, keccak256("two"))
-        );
+        _refused(c, abi.encodeWithSelector(IRegistryErrors.WrongStartRoot.selector, c.startRoot, keccak256("two")));
     }
 
     function test_attack_base_with_other_terms_of_its_own() public {

@@ -65,7 +65,7 @@ contract LateTermsAttacksTest is GrowthFixture {
         _round("one");
         Change memory change = _change();
         (change.growHash, change.programHash, change.dataRoot) =
-            (keccak256("program"), keccak256("program"), keccak256("data"));
+        (keccak256("program"), keccak256("program"), keccak256("data"));
         _activate(change, carol);
         _open();
         vm.assertEq(uint256(registry.roundOf(2).target), 1);

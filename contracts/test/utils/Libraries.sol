@@ -32,14 +32,11 @@ contract Libraries {
         return Rfc9162.verifyInclusion(root, leaf, index, size, proof);
     }
 
-    function claimReward(
-        uint256 batches,
-        uint256 layers,
-        uint256 stake,
-        uint256 finals,
-        uint256 scarcity,
-        uint256 age
-    ) external pure returns (uint256) {
+    function claimReward(uint256 batches, uint256 layers, uint256 stake, uint256 finals, uint256 scarcity, uint256 age)
+        external
+        pure
+        returns (uint256)
+    {
         return Rewards.claimReward(batches, layers, stake, finals, scarcity, age);
     }
 
