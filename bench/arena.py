@@ -221,10 +221,10 @@ class Arena:
 
     def claim(self, story: Story, **fields: object) -> Claim:
         """The TRAIN claim over a story; ``fields`` replace any of it."""
-        parameters = self.prover.registry.parameters()
+        parameters, now = self.prover.registry.parameters(), self.prover.registry.current_round()
         values: dict[str, Any] = {
             "kind": ClaimKind.TRAIN,
-            "round": self.prover.registry.current_round(),
+            "round": now,
             "node": bytes.fromhex(self.prover.client.address[2:]),
             "program_hash": parameters.program_hash,
             "data_root": parameters.data_root,
@@ -236,6 +236,7 @@ class Arena:
             "tokens": len(story.leaves) * parameters.tokens_per_step,
             "first_layer": 0,
             "layer_count": parameters.layers,
+            "base": now,
         }
         return Claim(**(values | fields))
 

@@ -70,7 +70,7 @@ CLAIM_AUDITORS: Final = 2
 PIPELINE_REWARD: Final = neuro(5, 10_000)
 """A batch and layer."""
 ASYNC_REWARD: Final = neuro(3, 10_000)
-"""A batch and layer, times freshness."""
+"""A batch and layer of a late claim, times freshness."""
 DATA_REWARD: Final = neuro(1, 100_000)
 """A sample served."""
 UPTIME_REWARD: Final = neuro(1, 10_000)
@@ -208,3 +208,5 @@ EIP712_NAME: Final = "ponw"
 EIP712_VERSION: Final = "1"
 ZERO_WEI: Final = Wei(0)
 ZERO_WAD: Final = Wad(0)
+ON_TIME: Final = Seconds(0)
+"""Age of a claim whose work began in its own round."""

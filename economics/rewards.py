@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from economics import constants as c
-from economics.units import BPS, WAD, WEI_PER_NEURO, BasisPoints, Steps, Wad, Wei
+from economics.units import BPS, WAD, WEI_PER_NEURO, BasisPoints, Seconds, Steps, Wad, Wei
 
 _FRACTION_BITS = 64
 
@@ -26,6 +26,8 @@ class Work:
     """Claims of this node that became final before."""
     scarcity: Wad = c.ZERO_WAD
     """Of the layers held, 0 to 1e18."""
+    age: Seconds = c.ON_TIME
+    """From the opening of the round that the work began in to that of the claim's; 0 unless the claim is late."""
 
 
 def log2_q64(y: int) -> int:
@@ -70,11 +72,23 @@ def scarcity_multiplier(scarcity: Wad) -> Wad:
     return Wad(WAD + c.SCARCITY_SLOPE * scarcity // WAD)
 
 
+def late_freshness(age: int) -> BasisPoints:
+    """What a late claim is paid, begun ``age`` seconds before its round. Raises ValueError on a negative age."""
+    if age < 0:
+        raise ValueError("a claim's age cannot be negative")
+    return next((factor for below, factor in c.ASYNC_FRESHNESS if age < below), c.ASYNC_FRESHNESS_OLD)
+
+
+def base_reward(age: Seconds) -> Wei:
+    """Wei for a batch and layer before all multipliers: less in a late claim. Raises ValueError on a negative age."""
+    return c.PIPELINE_REWARD if age == c.ON_TIME else Wei(c.ASYNC_REWARD * late_freshness(age) // BPS)
+
+
 def claim_reward(work: Work) -> Wei:
     """The reward of a final TRAIN claim in wei, capped for one claim. Raises ValueError on negative work."""
     if work.steps < 0 or work.layers < 0 or work.stake < 0 or work.finals < 0:
         raise ValueError("steps, layers, stake and finals cannot be negative")
-    base = c.PIPELINE_REWARD * work.steps * work.layers
+    base = base_reward(work.age) * work.steps * work.layers
     reward = base * role_multiplier(work.embedding, work.head, work.training) // BPS
     reward = reward * stake_multiplier(work.stake) // WAD
     reward = reward * reputation_multiplier(work.finals) // WAD

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     )
     round_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         None, description="inner steps a round; unset follows the protocol, by the number of nodes"
+    )
+    late: bool = Field(
+        False, description="whether work may outlast its round (mode async): claimed when it is done, by age for less"
+    )
+    starts_kept: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        4, description="rounds whose start it keeps after them, to audit late claims from there whoever serves it"
     )
     auto_collect: bool = Field(True, description="collect rewards at the end of each round")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="compute threads; unset uses all")
@@ -119,6 +125,13 @@ class Settings(BaseSettings):
     def _public(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://", "file://")):
             raise ValueError("must be an http://, https:// or file:// address")
+        return value
+
+    @field_validator("mode")
+    @classmethod
+    def _async(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("late") and value not in (None, "async"):
+            raise ValueError("late work is done in mode async: leave `mode` or `late` out")
         return value
 
     @field_validator("contracts", "keystore", "password_file", "data_dir", "anvil")

@@ -69,6 +69,15 @@ ATTACKS = (
     "duplicate member",
     "gap or overlap in ranges",
     "unbounded members",
+    "same work on time and late",
+    "same work late",
+    "older base after a newer one",
+    "base out of range",
+    "base whose start is another",
+    "base with other terms",
+    "late claim of a quorum",
+    "late outer claim",
+    "quorum work again",
 )
 """By the names that the protocol gives them; the tests' names begin with these."""
 

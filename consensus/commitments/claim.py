@@ -35,6 +35,7 @@ _TYPES: Final = {
     "tokens": "uint64",
     "first_layer": "uint16",
     "layer_count": "uint16",
+    "base": "uint64",
 }
 _LENGTHS: Final = {"address": 20, "bytes32": 32}
 _DOMAIN_TYPE: Final = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -55,7 +56,8 @@ TYPE_HASH: Final = keccak(CLAIM_TYPE.encode())
 class Claim:
     """The claim's fields in the contract's order. Raises ClaimError on a field out of range.
 
-    ``node`` has 20 bytes, every root and hash 32; ``tokens`` = steps × tokens a step (0 in an OUTER claim).
+    ``node`` has 20 bytes, every root and hash 32; ``tokens`` = steps × tokens a step (0 in an OUTER claim); ``base``:
+    the round whose start the work began from, `round` itself where it is on time (0 in an ANSWER claim).
     """
 
     kind: ClaimKind
@@ -71,6 +73,7 @@ class Claim:
     tokens: int
     first_layer: int
     layer_count: int
+    base: int
 
     def __post_init__(self) -> None:
         for name, kind in _TYPES.items():
@@ -82,6 +85,11 @@ class Claim:
             raise ClaimError("a claim holds at least one step and one layer")
         if self.kind is ClaimKind.OUTER and (self.steps, self.tokens) != (1, 0):
             raise ClaimError("an OUTER claim has one step and no tokens")
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the work began in an earlier round than it is posted in."""
+        return self.kind is ClaimKind.TRAIN and self.base != self.round
 
     def to_tuple(self) -> tuple[int | bytes | str, ...]:
         """The struct as the ABI takes it; the address in its EIP-55 form, which web3 insists on."""

@@ -2,7 +2,8 @@
 
 An ANSWER claim reads its fields so: ``round``, unix seconds of its signature; ``data_root``, the prompt's root;
 ``start_root``, the model's global root; ``end_root``, the request; ``update_root``, the seed of its draws; ``steps``,
-the tokens of the answer; ``tokens``, fp32 bits of the factor on logits (upper 32 bits), tokens of the prompt (lower).
+the tokens of the answer; ``tokens``, fp32 bits of the factor on logits (upper 32 bits), tokens of the prompt (lower);
+``base``, 0.
 """
 
 import struct
@@ -71,6 +72,7 @@ class Answer:
             tokens=factor << 32 | len(self.prompt),
             first_layer=0,
             layer_count=self.config.layers,
+            base=0,
         )
 
     def first_wrong(self, decoder: Decoder) -> int | None:

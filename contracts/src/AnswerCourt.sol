@@ -42,6 +42,7 @@ contract AnswerCourt is IAnswerCourt, EIP712 {
     /// @inheritdoc IAnswerCourt
     function accuse(Claim calldata claim, bytes calldata signature, uint32 step) external returns (bytes32 claimHash) {
         if (claim.kind != ClaimLib.ANSWER) revert NotAnAnswer(claim.kind);
+        if (claim.base != 0) revert WrongBase(claim.base);
         if (msg.sender == claim.node) revert SelfAccusation();
         _checkStep(claim, step);
         claimHash = hashClaim(claim);

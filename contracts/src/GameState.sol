@@ -16,8 +16,8 @@ abstract contract GameState is IJudge {
     /// @notice Most demands of one game: an honest path down any tree of 2^64 leaves takes 17.
     uint8 public constant MAX_DEMANDS = 32;
 
-    /// @dev 20 words: 13 of the claim, and 7.
-    uint256 private constant DISPUTE_BYTES = 640;
+    /// @dev 21 words: 14 of the claim, and 7.
+    uint256 private constant DISPUTE_BYTES = 672;
 
     /// @notice Whose challenges are judged.
     IWorkRegistry public immutable registry;

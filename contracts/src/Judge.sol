@@ -6,7 +6,7 @@ import { Dispute, IJudge } from "./interfaces/IJudge.sol";
 import { IScalar } from "./interfaces/IScalar.sol";
 import { IWorkRegistry } from "./interfaces/IWorkRegistry.sol";
 import { Answers } from "./libraries/Answers.sol";
-import { ClaimLib } from "./libraries/ClaimLib.sol";
+import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { Dataset } from "./libraries/Dataset.sol";
 import { Layouts } from "./libraries/Layouts.sol";
 import { Ports } from "./libraries/Ports.sol";
@@ -65,7 +65,7 @@ contract Judge is GameState {
         bytes32 game = _challengersMove(d);
         Programs.Layout memory layout = Layouts.resolve(registry, d, program);
         if (layout.kind != Programs.Kind.Step) revert BadPlace();
-        bytes32 randomness = registry.roundOf(d.claim.round).randomness;
+        bytes32 randomness = registry.roundOf(d.claim.base).randomness;
         if (!Dataset.isWrong(d, program.suite, randomness, proof)) revert NothingWrong();
         _end(game, d, false, ClaimLib.NO_OP);
     }
@@ -83,7 +83,8 @@ contract Judge is GameState {
         uint256 at = 8 * proof.index;
         if (proof.leaf.index != at / Proofs.LEAF_BYTES) revert BadPlace();
         uint256 committed = _int64(proof.leaf.data, at % Proofs.LEAF_BYTES);
-        if (committed == Rewards.updateWeight(proof.port.source.steps)) revert NothingWrong();
+        Claim calldata source = proof.port.source;
+        if (committed == Rewards.updateWeight(source.steps, _ageOf(source))) revert NothingWrong();
         _end(game, d, false, ClaimLib.NO_OP);
     }
 
@@ -143,6 +144,12 @@ contract Judge is GameState {
         }
         if (proof.finals.length != claims || set != d.claim.updateRoot) revert BadPlace();
         if (number >= claims || registry.hashClaim(proof.source) != proof.finals[number]) revert BadPlace();
+    }
+
+    /// @dev Seconds from the opening of the round that a claim's work began in to that of its own; 0 on time.
+    function _ageOf(Claim calldata claim) private view returns (uint256) {
+        if (claim.base == claim.round) return 0;
+        return registry.roundOf(claim.round).openedAt - registry.roundOf(claim.base).openedAt;
     }
 
     /// @dev The op that a port's tensor comes from.

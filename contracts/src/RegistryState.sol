@@ -22,9 +22,11 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
 
     /// @param finals Final TRAIN claims since the last lost claim.
     /// @param lostRound The last round in which a claim was lost; 0 if none.
+    /// @param base Base of the last TRAIN claim that became final or was lost, or round of a lost OUTER claim.
     struct Record {
         uint32 finals;
         uint64 lostRound;
+        uint64 base;
     }
 
     /// @inheritdoc IWorkRegistry
@@ -128,14 +130,15 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     }
 
     /// @inheritdoc IWorkRegistry
-    function recordOf(address node) external view returns (uint32 finals, uint64 lostRound) {
-        return (_records[node].finals, _records[node].lostRound);
+    function recordOf(address node) external view returns (uint32 finals, uint64 lostRound, uint64 base) {
+        Record memory record = _records[node];
+        return (record.finals, record.lostRound, record.base);
     }
 
     /// @inheritdoc IWorkRegistry
     function quoteReward(address node, uint32 steps) external view returns (uint256) {
         (uint16 layers,,) = vocabulary.depth();
-        return _reward(node, steps, layers, _records[node].finals);
+        return _reward(node, steps, layers, _records[node].finals, 0);
     }
 
     /// @inheritdoc IWorkRegistry
@@ -158,8 +161,18 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     }
 
     /// @dev Every claim holds every layer, so no layer is scarcer than another.
-    function _reward(address node, uint32 steps, uint16 layers, uint32 finals) internal view returns (uint256) {
-        return Rewards.claimReward(steps, layers, staking.activeOf(node), finals, 0);
+    function _reward(address node, uint32 steps, uint16 layers, uint32 finals, uint256 age)
+        internal
+        view
+        returns (uint256)
+    {
+        return Rewards.claimReward(steps, layers, staking.activeOf(node), finals, 0, age);
+    }
+
+    /// @dev Seconds from the opening of the round that a claim's work began in to that of its own; 0 on time.
+    function _ageOf(Claim calldata claim) internal view returns (uint256) {
+        if (claim.base == claim.round) return 0;
+        return _rounds[claim.round].openedAt - _rounds[claim.base].openedAt;
     }
 
     /// @dev Opens the next round; `supplied` and `growth` as in {IVocabulary-enter}.
@@ -209,6 +222,20 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
         if (claim.layerCount != r.layers) revert WrongLayers(claim.firstLayer, claim.layerCount);
         // What is left is round 0, which nobody opened.
         revert WrongPhase(Phase.None);
+    }
+
+    /// @dev A late claim names the terms of its base, and its own round's differ from them in the start root alone.
+    /// Its base is newer than that of any claim of the node that ended; one on time always is.
+    function _checkLate(Claim calldata claim) internal view {
+        uint64 base = claim.base;
+        if (claim.kind != ClaimLib.TRAIN || base >= claim.round) revert WrongBase(base);
+        (Round storage b, Round storage r) = (_rounds[base], _rounds[claim.round]);
+        // Of round 0, which nobody opened, the terms are 0, which nothing hashes to.
+        if (ClaimLib.termsOf(claim) != b.terms) revert WrongBase(base);
+        bytes32 terms = keccak256(abi.encode(claim.programHash, claim.dataRoot, r.startRoot, claim.layerCount));
+        if (terms != r.terms || b.version != r.version || b.target != r.target) revert WrongBase(base);
+        uint64 claimed = _records[claim.node].base;
+        if (base <= claimed) revert AlreadyClaimed(claimed);
     }
 
     /// @dev One beyond the steps of a TRAIN claim stands for its update.

@@ -57,6 +57,7 @@ contract WorkRegistry is RegistryState {
     function postFor(Claim calldata claim, uint64 session) external returns (bytes32 claimHash) {
         _checkClaim(claim);
         if (claim.kind != ClaimLib.TRAIN) revert UnknownKind(claim.kind);
+        if (claim.base != claim.round) revert WrongBase(claim.base);
         _enterTrain(claim);
         claimHash = hashClaim(claim);
         _post(claim, claimHash, NodeSlotLib.packQuorum(claimHash));
@@ -180,10 +181,9 @@ contract WorkRegistry is RegistryState {
         r.settledAt = block.timestamp.toUint48();
         bytes32 finalSet = keccak256(abi.encode(r.finalSet, claimHash));
         r.finalSet = finalSet;
-        uint32 finals = _records[claim.node].finals;
-        _records[claim.node].finals = finals + 1;
+        uint32 finals = _count(claim);
         bool shared = slot.ofQuorum();
-        uint256 reward = shared ? 0 : _reward(claim.node, claim.steps, claim.layerCount, finals);
+        uint256 reward = shared ? 0 : _reward(claim.node, claim.steps, claim.layerCount, finals, _ageOf(claim));
         emit ClaimFinal(claim.round, claim.node, claimHash, finalSet, reward);
         if (shared) quorums.settle(claimHash, claim.steps);
         else emission.accrue(claim.node, reward);
@@ -206,7 +206,8 @@ contract WorkRegistry is RegistryState {
 
     function _checkClaim(Claim calldata claim) private view {
         if (msg.sender != claim.node) revert NotClaimNode(msg.sender, claim.node);
-        _checkTerms(claim);
+        if (claim.base == claim.round) _checkTerms(claim);
+        else _checkLate(claim);
         if (claim.firstLayer != 0) revert WrongLayers(claim.firstLayer, claim.layerCount);
     }
 
@@ -233,6 +234,14 @@ contract WorkRegistry is RegistryState {
         r.outerDeadline = (block.timestamp + WINDOW).toUint40();
     }
 
+    /// @dev A TRAIN claim became final: how many of its node had before.
+    function _count(Claim calldata claim) private returns (uint32 finals) {
+        Record memory record = _records[claim.node];
+        finals = record.finals;
+        (record.finals, record.base) = (finals + 1, claim.base);
+        _records[claim.node] = record;
+    }
+
     function _proverWins(Claim calldata claim, bytes32 claimHash, NodeSlot slot, address challenger) private {
         delete _challenges[claimHash][challenger];
         _slots[claim.node] = slot.closed();
@@ -252,7 +261,7 @@ contract WorkRegistry is RegistryState {
         delete _challenges[claimHash][challenger];
         bool shared = _slots[claim.node].ofQuorum();
         _slots[claim.node] = NodeSlotLib.pack(claimHash, ClaimState.Lost);
-        _records[claim.node] = Record({ finals: 0, lostRound: claim.round });
+        _records[claim.node] = Record({ finals: 0, lostRound: claim.round, base: claim.base });
         Round storage r = _rounds[claim.round];
         if (claim.kind == ClaimLib.TRAIN) r.unresolved -= 1;
         else r.outerNode = address(0);

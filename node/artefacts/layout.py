@@ -14,6 +14,8 @@ TRACE_NAME = "trace.bin"
 UPDATE_NAME = "update.bin"
 CLAIM_NAME = "claim.json"
 GLOBAL_NAME = "global.safetensors"
+BASE_NAME = "base.safetensors"
+"""The global state that a late claim of the round began from."""
 INDEX_LIMIT = 1 << 20
 """Bytes; room for about 5,000 checkpoints."""
 LEAF_BYTES = 72
@@ -21,7 +23,7 @@ LEAF_BYTES = 72
 
 _STEP = r"(0|[1-9][0-9]{0,9})"
 _NAME = (
-    r"(trace\.bin|claim\.json|global\.safetensors|update\.bin"
+    r"(trace\.bin|claim\.json|(?:global|base)\.safetensors|update\.bin"
     rf"|checkpoint-{_STEP}\.safetensors|ops-{_STEP}\.bin)"
 )
 _ROUND = r"(0|[1-9][0-9]{0,17})"

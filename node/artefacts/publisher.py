@@ -12,6 +12,7 @@ from torch import Tensor
 
 from consensus.training.claimed import pack_update
 from node.artefacts.layout import (
+    BASE_NAME,
     CLAIM_NAME,
     GLOBAL_NAME,
     INDEX_LIMIT,
@@ -73,6 +74,10 @@ class RoundPublisher:
     def put_global(self, source: Path) -> None:
         """global.safetensors: the global state that the round starts from, linked or copied like a checkpoint."""
         self._put_file(GLOBAL_NAME, source)
+
+    def put_base(self, source: Path) -> None:
+        """base.safetensors: the global state that a late claim of the round began from, likewise."""
+        self._put_file(BASE_NAME, source)
 
     def _put_file(self, name: str, source: Path) -> None:
         target = self.folder / name

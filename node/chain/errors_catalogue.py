@@ -93,6 +93,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "WrongFinalSet": ("The outer step was made over claims {claimed} but {expected} are final.", _REBUILD),
     "WrongTrace": ("The outer claim's trace is {claimed} instead of {expected}.", _REBUILD),
     "SlotBusy": ("The node's previous claim is still open.", _CLAIMS),
+    "WrongBase": (
+        "The claim's work began in round {base}, which ran other terms than this one, or is none.",
+        "Work counts while the network's version, layers and programs stay; begin anew from the current round.",
+    ),
+    "AlreadyClaimed": (
+        "The node has claimed work that began in round {base} or later before.",
+        "Each claim's work begins in a later round than the last one's.",
+    ),
     "LostThisRound": ("The node has lost a claim in round {round}.", "It can claim again from the next round on."),
     "NotOpenClaim": ("The claim {claimHash} is not the open claim of its node.", _CLAIMS),
     "SelfChallenge": ("A node can't challenge its own claim.", "Use another staked account."),

@@ -188,10 +188,12 @@ class Clock:
 
 @dataclass(frozen=True)
 class Record:
-    """A node's final TRAIN claims since its last lost claim, and the last round in which it lost one (0: none)."""
+    """A node's final TRAIN claims since its last lost claim, the last round in which it lost one, and the round that
+    the work of its last claim that ended began in (0: none)."""
 
     finals: int
     lost_round: int
+    base: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from node.chain.deployment import Deployment
 from node.cli.context import Format, FormatOption, print_json, print_table
 from node.cli.session import read_contracts, settings_of
 from node.dispute.games import read_games
-from node.training.ledger import Ledger, RoundView
+from node.training.ledger import Ledger, RoundView, lateness
 
 app = typer.Typer(rich_markup_mode=None)
 WRONG = 1
@@ -68,13 +68,14 @@ def _list(view: RoundView, output: Format) -> None:
             "node": claim.node,
             "steps": str(claim.claim.steps),
             "state": claim.state.name.lower() + (f": {claim.reason}" if claim.reason else ""),
+            "began": lateness(claim.claim) or "on time",
         }
         for claim in view.claims
     ]
     if output is Format.JSON:
         print_json(rows)
         return
-    table = Table("claim", "kind", "node", "steps", "state", title=f"round {view.number}")
+    table = Table("claim", "kind", "node", "steps", "state", "work", title=f"round {view.number}")
     for row in rows:
         table.add_row(*row.values())
     print_table(table)

@@ -18,6 +18,7 @@ from node.chain.deployment import Deployment
 from node.cli.context import PasswordOption, YesOption
 from node.cli.session import settings_of, signing_contracts
 from node.config import EMBEDDED_RPC, Settings
+from node.errors import ConfigError
 from node.training.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def run(
         bool,
         typer.Option("--volunteers", help="let volunteers of `ponw gateway run --claims` train this node's rounds"),
     ] = False,
+    late: Annotated[
+        bool, typer.Option("--late", help="finish each piece of work however many rounds it takes (mode async)")
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="lines instead of the live display")] = False,
     password_file: PasswordOption = None,
     yes: YesOption = False,
@@ -44,6 +48,9 @@ def run(
     for confirmation unless --yes is given. With `--rpc-url embedded` a whole network lives in this process and is gone
     with it; nothing has to be set up for that.
 
+    A machine too slow for a round uses --late, or the setting `late`: it trains on from the start of one round, claims
+    when it is done, and is paid by the age of what it began from. It audits and settles meanwhile.
+
     Examples:
 
         ponw --rpc-url embedded run --rounds 1
@@ -52,14 +59,18 @@ def run(
 
         ponw run --yes --volunteers
 
+        ponw run --yes --late
+
         ponw run --yes --rounds 2 --plain --password-file password.txt
     """
     from node.net.joining import joined  # noqa: PLC0415 - protobuf only where it is used
     from node.training.start import assembled  # noqa: PLC0415 - torch takes seconds to import
 
-    stop = threading.Event()
+    stop, chosen = threading.Event(), settings_of(ctx, late=late or None)
+    if volunteers and chosen.late:
+        raise ConfigError("Volunteers train single rounds, not late work.", "Leave out --volunteers, or `late`.")
     with (
-        _network(settings_of(ctx), password_file, yes) as (settings, contracts, first),
+        _network(chosen, password_file, yes) as (settings, contracts, first),
         _stopping(stop),
         _display(plain) as show,
         joined(settings, contracts) as peers,

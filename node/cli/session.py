@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -17,10 +18,11 @@ from node.config import Settings
 from node.errors import CancelledError
 
 
-def settings_of(ctx: typer.Context) -> Settings:
-    """The settings under the global options; logs are set up quietly unless a level is configured."""
+def settings_of(ctx: typer.Context, **given: Any) -> Settings:
+    """The settings under the global options, and those `given` to the command (None: not given); logs are set up
+    quietly unless a level is configured."""
     state = state_of(ctx)
-    settings = config.load(state.home, rpc_url=state.rpc_url)
+    settings = config.load(state.home, rpc_url=state.rpc_url, **given)
     quiet = settings.origins["log_level"] == "default"
     logs.configure("debug" if state.debug else "warning" if quiet else settings.log_level, settings.log_json)
     return settings

@@ -16,6 +16,7 @@ from node.modes.view import read_view
 from node.storage.database import DATABASE_NAME
 from node.storage.store import Store
 from node.storage.tables import Audit, ClaimRecord, Leaf, Round
+from node.training.ledger import lateness
 from node.training.snapshot import Snapshot, read_snapshot
 
 SILENT_SECONDS = 15
@@ -146,7 +147,7 @@ def _claim(record: ClaimRecord, audit: Audit | None) -> ClaimEntry:
         state=record.state,
         steps=claim.steps,
         tokens=claim.tokens,
-        reason=record.reason,
+        reason="; ".join(filter(None, (lateness(claim), record.reason))),
         tx_hash=record.tx_hash,
         audit="" if audit is None else audit.result,
         audit_detail="" if audit is None else audit.detail,

@@ -40,6 +40,7 @@ def invented(view: RoundView, contracts: Contracts) -> Claim:
         tokens=steps * parameters.tokens_per_step,
         first_layer=0,
         layer_count=view.info.layers,
+        base=view.number,
     )
 
 

@@ -14,12 +14,13 @@ from consensus.dispute.moves import Facts
 from consensus.dispute.rerun import Rerun
 from consensus.program.outer import update_name
 from consensus.training.batches import draw_offsets
-from consensus.training.outer import GlobalState, update_weight
+from consensus.training.outer import GlobalState
 from consensus.training.step import TrainState
 from node.dispute.evidence import load_state
 from node.dispute.text import text_opener
 from node.training.errors import StateUnavailableError
 from node.training.ledger import ClaimView, RoundView
+from node.training.outer import update_weights
 from node.training.states import GlobalStates
 from node.training.tools import Tools
 from node.training.work import Task, Workshop
@@ -72,7 +73,7 @@ class Cases:
 
     def facts(self, view: RoundView, claim: ClaimView, step: int) -> Facts:
         """What a challenger needs besides; errors as for ``rerun``."""
-        shop, start = self.workshop(view), self._start(view)
+        shop, start = self.workshop(view), self._start(view, claim)
         moments: tuple[bytes, ...] = ()
         offsets: list[int] = []
         if stage_of(claim, step) is Stage.UPDATE:
@@ -80,7 +81,7 @@ class Cases:
             moments = (tensor_set_root(end.m), tensor_set_root(end.v))
         elif stage_of(claim, step) is Stage.STEP:
             limit = shop.dataset.limit(shop.config.seq_len)
-            offsets = draw_offsets(view.info.randomness, claim.claim.node, step, shop.config.batch, limit)
+            offsets = draw_offsets(*_drawn_from(view, claim), step, shop.config.batch, limit)
         finals = tuple((final.claim, final.hash) for final in view.finals)
         velocity = tensor_set_root(start.velocity)
         rerun = self.rerun(view, claim, step)
@@ -94,8 +95,7 @@ class Cases:
             StateUnavailableError: the round's start is not here. DivergedError (consensus).
         """
         if self._leaves[0] != claim.hash:
-            state = TrainState.start(self._start(view).weights)
-            task = Task(view.info.randomness, claim.claim.node)
+            state, task = TrainState.start(self._start(view, claim).weights), Task(*_drawn_from(view, claim))
             leaves = [leaf.encode() for leaf in self.workshop(view).steps(state, task, claim.claim.steps)]
             self._leaves = (claim.hash, leaves)
         return self._leaves[1]
@@ -104,9 +104,8 @@ class Cases:
         stage, tools = stage_of(claim, step), self.tools(view)
         shop = tools.shop
         if stage is Stage.STEP:
-            task = Task(view.info.randomness, claim.claim.node)
-            return shop.rerun(self._state(view, claim, step), task)
-        start = self._start(view)
+            return shop.rerun(self._state(view, claim, step), Task(*_drawn_from(view, claim)))
+        start = self._start(view, claim)
         if stage is Stage.UPDATE:
             end = self._state(view, claim, step)
             given = {f"start/{name}": t for name, t in start.weights.items()}
@@ -116,31 +115,38 @@ class Cases:
         given |= {f"velocity/{name}": t for name, t in start.velocity.items()}
         for number, update in enumerate(tools.outer.updates(view, start)):
             given |= {update_name(number, name): t for name, t in update.items()}
-        counts = [update_weight(final.claim.steps) for final in view.finals]
+        counts = update_weights(view)
         given["counts"] = torch.tensor(counts, dtype=torch.int64)
         return Rerun(program_of(shop.config, stage, len(counts), shop.change), given)
 
     def _state(self, view: RoundView, claim: ClaimView, step: int) -> TrainState:
         """The state before ``step``, from the nearest kept one."""
-        number, tools = claim.claim.round, self.tools(view)
-        found = tools.evidence.nearest(number, claim.hash, step)
+        tools, base = self.tools(view), claim.claim.base
+        found = tools.evidence.nearest(claim.claim.round, claim.hash, step)
         if found is None and claim.node == self._me:
-            kept = [at for saved, at in tools.own.saved() if saved == number and at <= step]
-            found = load_state(tools.own, number, max(kept)) if kept else None
+            kept = [at for saved, at in tools.own.saved() if saved == base and at <= step]
+            found = load_state(tools.own, base, max(kept)) if kept else None
         if found is None:
-            found = TrainState.start(self._start(view).weights)
-        for _ in tools.shop.steps(found, Task(view.info.randomness, claim.claim.node), step):
+            found = TrainState.start(self._start(view, claim).weights)
+        for _ in tools.shop.steps(found, Task(*_drawn_from(view, claim)), step):
             pass
         return found
 
-    def _start(self, view: RoundView) -> GlobalState:
-        state = self._states.own(view.number, view.info.start_root, self.workshop(view).config.shapes())
+    def _start(self, view: RoundView, claim: ClaimView) -> GlobalState:
+        """What the claim's work began from, in an earlier round where it is late."""
+        start = view.start_of(claim.claim)
+        state = self._states.own(start.number, start.root, self.workshop(view).config.shapes())
         if state is None:
             raise StateUnavailableError(
-                f"The global state that round {view.number} starts from is not here yet.",
+                f"The global state that round {start.number} starts from is not here yet.",
                 "The node asks its peers for it.",
             )
         return state
+
+
+def _drawn_from(view: RoundView, claim: ClaimView) -> tuple[bytes, bytes]:
+    """What a claim's batches follow from: the randomness of the round that its work began in, and its node."""
+    return view.start_of(claim.claim).randomness, claim.claim.node
 
 
 def stage_of(claim: ClaimView, step: int) -> Stage:

@@ -13,6 +13,7 @@ from node.errors import PeerError
 from node.genesis import workshop
 from node.paths import private_folder
 from node.training.ledger import ClaimView, Ledger, RoundView
+from node.training.starts import have_start
 from node.training.states import GlobalStates
 from node.training.tools import STATES_NAME, Tools
 from node.vocabulary.eras import Eras
@@ -50,23 +51,22 @@ class Desk:
                 raise UnknownClaimError(f"{len(found)} claims begin with {name}.", "Give more of the hash.")
         raise UnknownClaimError(f"No claim begins with {name}.", "`ponw audit` lists them.")
 
-    def require_start(self, view: RoundView) -> None:
-        """Have the state that a round starts from, from a peer if need be.
+    def require_start(self, view: RoundView, claim: ClaimView) -> None:
+        """Have the state that a claim's work began from, from a peer if need be.
 
         Raises:
             StateUnavailableError: nobody serves it.
         """
-        shapes = self.cases.workshop(view).config.shapes()
-        if self.states.own(view.number, view.info.start_root, shapes) is None:
-            self.states.fetch(view.number, view.info.start_root, view.uris.values(), shapes)
+        have_start(self.states, view, claim, self.cases.workshop(view).config.shapes())
 
-    def start(self, view: RoundView) -> GlobalState:
-        """The state that a round starts from.
+    def start(self, view: RoundView, claim: ClaimView) -> GlobalState:
+        """The state that a claim's work began from.
 
         Raises:
             PeerError: it is not here; see ``require_start``.
         """
-        state = self.states.own(view.number, view.info.start_root, self.cases.workshop(view).config.shapes())
+        start = view.start_of(claim.claim)
+        state = self.states.own(start.number, start.root, self.cases.workshop(view).config.shapes())
         if state is None:
             raise PeerError("The round's start was here and is gone.", "Try again.")
         return state

@@ -35,17 +35,17 @@ class Review:
 
 
 def review(desk: Desk, view: RoundView, claim: ClaimView, games: list[Game], progress: Callable[[int], None]) -> Review:
-    """Recompute a claim from the round's start. `games` over it, if any, tell what its prover has revealed.
+    """Recompute a claim from where its work began. `games` over it, if any, tell what its prover has revealed.
 
     Raises:
-        StateUnavailableError: the state that the round starts from is served by nobody. DiskError.
+        StateUnavailableError: the state that its work began from is served by nobody. DiskError.
     """
-    desk.require_start(view)
+    desk.require_start(view, claim)
     if claim.claim.kind is ClaimKind.OUTER:
         return _outer(desk, view, claim)
-    start = desk.start(view)
+    start = desk.start(view, claim)
     state, leaves = TrainState.start(start.weights), list[StepLeaf]()
-    task = Task(view.info.randomness, claim.claim.node)
+    task = Task(view.start_of(claim.claim).randomness, claim.claim.node)
     try:
         for leaf in desk.cases.workshop(view).steps(state, task, claim.claim.steps):
             leaves.append(leaf)
@@ -65,7 +65,7 @@ def review(desk: Desk, view: RoundView, claim: ClaimView, games: list[Game], pro
 
 
 def _outer(desk: Desk, view: RoundView, claim: ClaimView) -> Review:
-    start = desk.start(view)
+    start = desk.start(view, claim)
     computed = desk.cases.tools(view).outer.next_state(view, start)
     if computed.root == claim.claim.end_root:
         return Review(True, None, f"the outer step over {len(view.finals)} claims agrees")

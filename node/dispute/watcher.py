@@ -101,7 +101,7 @@ class Watcher:
     def _trace(self, claim: Claim) -> Trace:
         if claim.kind is ClaimKind.OUTER:
             return Trace([StepLeaf(claim.end_root, claim.update_root, 0, 0)])
-        records = self._store.leaves(claim.round)[: claim.steps]
+        records = self._store.leaves(claim.base)[: claim.steps]
         return Trace(StepLeaf(r.state_root, r.batch_root, r.loss_bits, r.step) for r in records)
 
     def _play(self, view: RoundView, game: Game) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,11 +129,11 @@ class CheckpointStore:
                 path.unlink(missing_ok=True)
         return removed
 
-    def drop_before(self, round_number: int) -> None:
-        """Remove the checkpoints of every round before this one."""
+    def drop_before(self, round_number: int, kept: Collection[int] = ()) -> None:
+        """Remove the checkpoints of every round before this one, but those of the rounds in `kept`."""
         with reporting("remove an old checkpoint in", self.folder):
             for position in self.saved():
-                if position[0] < round_number:
+                if position[0] < round_number and position[0] not in kept:
                     self.path(*position).unlink(missing_ok=True)
 
 

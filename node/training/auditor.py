@@ -69,7 +69,8 @@ class Auditor:
     def audit(
         self, view: RoundView, suspect: ClaimView, start: Tensors, seed: bytes, auditor: bytes, uri: str | None
     ) -> Finding:
-        """Recompute what `seed` draws for `auditor` (20 bytes) of one TRAIN claim, and its whole update.
+        """Recompute what `seed` draws for `auditor` (20 bytes) of one TRAIN claim, and its whole update. `start`: the
+        global weights that its work began from.
 
         Raises:
             WithheldError: the prover does not serve what it committed to. DiskError: this machine's disk.
@@ -122,7 +123,7 @@ class Auditor:
         claim, last = suspect.claim, suspect.claim.steps - 1
         if evidence.trace[last].state_root != claim.end_root:
             return Finding(last, f"step {last}: the trace does not end in the claim's end root")
-        task = Task(view.info.randomness, claim.node)
+        task = Task(view.start_of(claim).randomness, claim.node)
         for segment in segments:
             state = self._state_before(segment, start, evidence, work)
             finding = self._recompute(state, task, segment, evidence.trace)

@@ -49,12 +49,15 @@ class RoundAudits:
         open_still = [c for c in todo if c.hash not in self.done]
         return min(open_still, key=lambda c: self.tried.get(c.hash, 0), default=None)
 
-    def look(self, view: RoundView, suspect: ClaimView, start: GlobalState, window_end: int) -> Finding | None:
-        """Audit one claim, and challenge it if it is wrong; None when the prover withholds and there is still time."""
+    def look(
+        self, view: RoundView, suspect: ClaimView, start: Callable[[], GlobalState], window_end: int
+    ) -> Finding | None:
+        """Audit one claim, and challenge it if it is wrong; None when the prover withholds and there is still time.
+        `start` gives the state that its work began from; where it raises WithheldError, that is withheld too."""
         me = bytes.fromhex(self.contracts.client.address[2:])
         uri = view.uris.get(suspect.node)
         try:
-            finding = self.tools.auditor.audit(view, suspect, start.weights, self.seed, me, uri)
+            finding = self.tools.auditor.audit(view, suspect, start().weights, self.seed, me, uri)
         except WithheldError as error:
             now = self.contracts.client.block().timestamp
             window = self.contracts.registry.parameters().window

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +50,26 @@ class InnerLoop:
             DivergedError (consensus): a weight left the finite range. DiskError, DatabaseError.
         """
         state = self.resume(work)
+        self.advance(work, state, on_leaf, keep_going)
+        self.save(work, state)
+        return state
+
+    def advance(
+        self, work: RoundWork, state: TrainState, on_leaf: Callable[[StepLeaf], None], keep_going: Callable[[], bool]
+    ) -> None:
+        """As `run`, in place from a state at hand, which is on disk where a segment starts and not where this ends."""
         every = segment_length(work.steps)
         while state.step < work.steps and keep_going():
             if state.step % every == 0:
-                self._save(work, state)
+                self.save(work, state)
             leaf = self._workshop.step(state, work.task)
             self.record(work.round, leaf)
             on_leaf(leaf)
-        self._save(work, state)
-        return state
 
-    def resume(self, work: RoundWork) -> TrainState:
-        """The state of the newest usable checkpoint of this round, or the round's start."""
-        self.checkpoints.drop_before(work.round)
+    def resume(self, work: RoundWork, kept: Collection[int] = ()) -> TrainState:
+        """The state of the newest usable checkpoint of this round, or the round's start. Checkpoints of earlier rounds
+        go, but those of the rounds in `kept`."""
+        self.checkpoints.drop_before(work.round, kept)
         try:
             found = self.checkpoints.load_latest()
         except NoCheckpointError as error:
@@ -81,13 +88,14 @@ class InnerLoop:
 
     def begin(self, work: RoundWork) -> None:
         """Save where a round starts, for steps that are taken elsewhere. Raises DiskError."""
-        self._save(work, TrainState.start(work.weights))
+        self.save(work, TrainState.start(work.weights))
 
     def leaves(self, number: int) -> list[StepLeaf]:
         """The steps of a round on record."""
         return [StepLeaf(r.state_root, r.batch_root, r.loss_bits, r.step) for r in self._store.leaves(number)]
 
-    def _save(self, work: RoundWork, state: TrainState) -> None:
+    def save(self, work: RoundWork, state: TrainState) -> None:
+        """Put a state of a round on disk, unless it is there. Raises DiskError."""
         root = state_root(state.weights, state.m, state.v)
         if (work.round, state.step) not in self.checkpoints.saved():
             groups = {"weights": state.weights, "m": state.m, "v": state.v}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from eth_utils.crypto import keccak
@@ -15,6 +15,21 @@ from node.chain.types import Block, ClaimState, LossReason, Phase, Round
 from node.errors import RpcError
 
 _LOSS = {LossReason.SILENCE: "no answer in time", LossReason.RULING: "ruled wrong"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the work of a claim begins: what of a round never changes. `opened_at` in Unix seconds."""
+
+    number: int
+    root: bytes
+    randomness: bytes
+    opened_at: int
+
+    @classmethod
+    def of(cls, number: int, info: Round) -> Start:
+        """A round's own start."""
+        return cls(number, info.start_root, info.randomness, info.opened_at)
 
 
 @dataclass
@@ -35,7 +50,8 @@ class ClaimView:
 @dataclass(frozen=True)
 class RoundView:
     """A round at one block. `finals` are its final TRAIN claims in the chain's order; `answered` the challenges that
-    went before the judge; `terms` the program hash and the data root of its claims."""
+    went before the judge; `terms` the program hash and the data root of its claims; `bases` where its late claims
+    began, by round."""
 
     number: int
     phase: Phase
@@ -47,6 +63,20 @@ class RoundView:
     uris: dict[str, str]
     answered: list[events.ChallengeAnswered] = field(default_factory=list)
     terms: tuple[bytes, bytes] = (bytes(32), bytes(32))
+    bases: Mapping[int, Start] = field(default_factory=dict)
+
+    @property
+    def start(self) -> Start:
+        """Where the round itself begins."""
+        return Start.of(self.number, self.info)
+
+    def start_of(self, claim: Claim) -> Start:
+        """Where the work of one of its claims begins: in an earlier round, where the claim is late."""
+        return self.bases[claim.base] if claim.is_late else self.start
+
+    def age(self, claim: Claim) -> int:
+        """Seconds from the opening of the round that a claim's work began in to that of this one."""
+        return self.info.opened_at - self.start_of(claim).opened_at
 
     @property
     def trains(self) -> list[ClaimView]:
@@ -78,6 +108,7 @@ class Ledger:
         self._uris: dict[str, str] = {}
         self._published = Published(contracts, first_block)
         self._terms: dict[tuple[int, int, int], tuple[bytes, bytes]] = {}
+        self._bases: dict[int, Start] = {}
 
     @property
     def nodes(self) -> int:
@@ -110,11 +141,33 @@ class Ledger:
         opened = self._opened.get(wanted, block.number)
         answered = [event for event in found if isinstance(event, events.ChallengeAnswered)]
         return RoundView(
-            wanted, phase, info, block, opened, claims, finals, dict(self._uris), answered, self._terms_of(info)
+            wanted,
+            phase,
+            info,
+            block,
+            opened,
+            claims,
+            finals,
+            dict(self._uris),
+            answered,
+            self.terms_of(info),
+            {view.claim.base: self._base(view.claim) for view in claims if view.claim.is_late},
         )
 
-    def _terms_of(self, info: Round) -> tuple[bytes, bytes]:
-        """A version's terms never change, so they are read once, unless the round has others after all."""
+    def _base(self, claim: Claim) -> Start:
+        """Where a late claim began: read once a round, and again should a reorganised chain have another one."""
+        found = self._bases.get(claim.base)
+        if found is None or found.root != claim.start_root:
+            info = self._contracts.registry.round_of(claim.base)
+            found = self._bases[claim.base] = Start.of(claim.base, info)
+        return found
+
+    def terms_of(self, info: Round) -> tuple[bytes, bytes]:
+        """The terms of a round: a version's never change, so they are read once, unless the round has others after all.
+
+        Raises:
+            RpcError: the endpoint does not answer, or its events lack them.
+        """
         key = info.era
         found = self._terms.get(key)
         if found is None or not _are_terms(found, info):
@@ -132,6 +185,11 @@ class Ledger:
                 self._uris[event.node] = event.uri
             elif isinstance(event, events.RoundOpened):
                 self._opened[event.round] = event.block
+
+
+def lateness(claim: Claim) -> str:
+    """How a late claim is called in lists; empty for one that is on time."""
+    return f"late, from round {claim.base}" if claim.is_late else ""
 
 
 def _are_terms(terms: tuple[bytes, bytes], info: Round) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from web3.types import TxReceipt
 
@@ -14,34 +13,22 @@ from consensus.commitments.trace import StepLeaf, loss_value
 from consensus.quorum.modes import Mode
 from consensus.training.outer import GlobalState
 from economics.cohort import inner_steps
-from node.chain.contracts import Contracts
 from node.chain.types import ClaimState, Parameters, Phase
-from node.config import Settings
-from node.dispute.watcher import Watcher
 from node.errors import FundsError, PeerError, PendingError, RevertError, RpcError
 from node.logs import get_logger
-from node.modes.desk import ModeDesk
 from node.quorum.errors import GivenUpError
 from node.quorum.team import Team
-from node.quorum.teams import Teams
-from node.storage.store import Store
-from node.training.audits import RoundAudits
-from node.training.chores import Chores
-from node.training.errors import OuterMismatchError
+from node.training.auditor import WithheldError
+from node.training.errors import OuterMismatchError, StateUnavailableError
 from node.training.helped import may_train, tell_claimed
-from node.training.helping import Helpers
-from node.training.inner import InnerLoop, RoundWork
-from node.training.ledger import Ledger, RoundView
-from node.training.outer import NextState, OuterLoop
-from node.training.prover import Prover
-from node.training.quorum_chores import QuorumChores
-from node.training.records import Records
-from node.training.snapshot import Reporter
-from node.training.states import GlobalStates
+from node.training.inner import RoundWork
+from node.training.late import Around, LateWork
+from node.training.ledger import ClaimView, RoundView
+from node.training.outer import NextState
+from node.training.parts import Parts
+from node.training.starts import have_start
 from node.training.teamwork import team_round
-from node.training.tools import Tools
-from node.training.work import Task, Workshop
-from node.vocabulary.eras import Eras
+from node.training.work import Task
 
 log = get_logger("loop")
 POLL_SECONDS = 0.5
@@ -50,76 +37,6 @@ POST_SHARE = 8
 POST_SECONDS = 3
 HELP_SHARE = 2
 """Helpers have this part of the training time; the rest is enough for the node to train alone after all."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The parts that are made for one version of the vocabulary and the way to the next."""
-
-    workshop: Workshop
-    tools: Tools
-    inner: InnerLoop
-    prover: Prover
-
-
-@dataclass
-class Parts:
-    """Everything that one node's round loop works with."""
-
-    settings: Settings
-    contracts: Contracts
-    store: Store
-    ledger: Ledger
-    states: GlobalStates
-    eras: Eras
-    fit: Callable[[Workshop], Fitted]
-    fitted: Fitted
-    audits: RoundAudits
-    chores: Chores
-    modes: ModeDesk
-    watcher: Watcher
-    records: Records
-    reporter: Reporter
-    stop: threading.Event
-    quorum_chores: QuorumChores
-    teams: Teams | None = None
-    """The quorums that this node takes part in; None where it has no peer network."""
-    waits: Callable[[RoundView], bool] = lambda _: False
-    """Whether a quorum may yet come to be that trains the round at hand."""
-    standing: Callable[[], str] = lambda: ""
-    """The quorum that this node is in, or why there is none, in words."""
-    helpers: Helpers | None = None
-    """Who trains rounds for this node, where its operator runs a gateway for volunteers."""
-
-    @property
-    def workshop(self) -> Workshop:
-        """What the round at hand runs."""
-        return self.fitted.workshop
-
-    @property
-    def inner(self) -> InnerLoop:
-        return self.fitted.inner
-
-    @property
-    def prover(self) -> Prover:
-        return self.fitted.prover
-
-    @property
-    def outer(self) -> OuterLoop:
-        return self.fitted.tools.outer
-
-    def enter(self, view: RoundView) -> None:
-        """Be fit for a round: nothing happens unless its version or target is another than the last one's.
-
-        Raises:
-            OtherVersionError: the chain runs something else than this node makes of it. ManifestError, ShardError,
-            DiskError: the version's text cannot be built or read.
-        """
-        shop = self.eras.of(view.info)
-        if shop is not self.fitted.workshop:
-            self.fitted = self.fit(shop)
-            self.audits.tools = self.fitted.tools
-        self.eras.check(view.info, view.terms)
 
 
 class RoundLoop:
@@ -137,11 +54,18 @@ class RoundLoop:
         self._rounds: int | None = None
         self._contested = b""
         self._seen_at = self._stepped_at = 0.0
+        around = Around(self._state, self._steps, self._seconds_left, self._leaf, clock)
+        self._late = LateWork(parts, around, self._parameters) if parts.settings.late else None
 
     @property
     def parts(self) -> Parts:
         """What the loop works with."""
         return self._p
+
+    @property
+    def late(self) -> LateWork | None:
+        """Work that may outlast its round, where the operator chose so."""
+        return self._late
 
     def run(self, rounds: int | None = None) -> None:
         """Take part until `stop` is set, or until this many rounds have closed.
@@ -158,7 +82,11 @@ class RoundLoop:
                 self.tick()
                 p.stop.wait(POLL_SECONDS)
         finally:
-            p.watcher.close()
+            try:
+                if self._late is not None:
+                    self._late.save()
+            finally:
+                p.watcher.close()
 
     def _is_done(self) -> bool:
         enough = self._rounds is not None and self._p.reporter.now.rounds_done >= self._rounds
@@ -183,7 +111,7 @@ class RoundLoop:
             p.reporter.update(activity="waiting for a peer", why=error.message)
 
     def _act(self, view: RoundView) -> None:
-        chores = self._p.chores
+        chores, due = self._p.chores, False
         if 0 < self._round < view.number:
             # Peers went on while this node was busy or away.
             before = self._p.ledger.look(self._round)
@@ -201,18 +129,27 @@ class RoundLoop:
                 chores.open_round(view)
         elif view.phase is Phase.TRAIN and not (self._p.modes.trains or self._has_begun(view)):
             self._p.reporter.update(activity="not training in this mode; waiting for claims to audit")
+        elif view.phase is Phase.TRAIN and self._late is not None:
+            self._late.claim(view)
         elif view.phase is Phase.TRAIN:
             self._train(view)
         elif view.phase is Phase.WINDOW:
             self._p.prover.drop(view.number)
-            self._audit(view)
+            due = self._audit(view)
         elif view.phase is Phase.SETTLE:
-            self._p.reporter.update(activity="settling claims")
+            self._tell("settling claims")
             chores.settle(view, self._window_end(view))
         elif view.phase is Phase.OUTER:
             self._outer(view)
         else:
             self._outer_window(view)
+        if self._late is not None and self._p.modes.trains and not due and not self._is_done():
+            self._late.go_on(view)
+
+    def _tell(self, activity: str) -> None:
+        """What the phase has this node do, unless late work goes on all the while."""
+        if self._late is None or not self._late.under_way:
+            self._p.reporter.update(activity=activity)
 
     def _enter(self, view: RoundView) -> None:
         """Change versions where the round has another one than the last: between two steps, without a stop."""
@@ -255,7 +192,7 @@ class RoundLoop:
                 return
             p.reporter.update(activity="training", steps=work.steps)
             self._stepped_at = self._clock()
-            state = p.inner.run(work, lambda leaf: self._leaf(view, leaf), lambda: self._keep_training(view))
+            state = p.inner.run(work, self._leaf, lambda: self._keep_training(view))
             steps = state.step
             if p.stop.is_set() or steps == 0:
                 return
@@ -305,7 +242,7 @@ class RoundLoop:
         """As `_leaf`, and ends the team's round where this node stops or the time is over."""
 
         def take(leaf: StepLeaf) -> None:
-            self._leaf(view, leaf)
+            self._leaf(leaf)
             if leaf.step + 1 == team.plan.steps:
                 return
             if self._p.stop.is_set():
@@ -335,10 +272,14 @@ class RoundLoop:
     def _work(self, view: RoundView) -> RoundWork:
         start = self._state(view)
         task = Task(view.info.randomness, bytes.fromhex(self._me[2:]))
-        wanted = self._p.settings.round_steps or inner_steps(max(1, len(view.uris)))
-        return RoundWork(view.number, task, start.weights, min(wanted, self._parameters.max_steps))
+        return RoundWork(view.number, task, start.weights, self._steps(view))
 
-    def _leaf(self, view: RoundView, leaf: StepLeaf) -> None:
+    def _steps(self, view: RoundView) -> int:
+        """Inner steps wanted of a piece of work."""
+        wanted = self._p.settings.round_steps or inner_steps(max(1, len(view.uris)))
+        return min(wanted, self._parameters.max_steps)
+
+    def _leaf(self, leaf: StepLeaf) -> None:
         now, tokens = self._p.reporter.now, self._p.workshop.config.tokens_per_step
         at = self._clock()
         elapsed, self._stepped_at = at - self._stepped_at, at
@@ -362,17 +303,30 @@ class RoundLoop:
 
     # --- audit ---
 
-    def _audit(self, view: RoundView) -> None:
+    def _audit(self, view: RoundView) -> bool:
+        """Look at one claim; False where none is left to look at."""
         p, end = self._p, self._window_end(view)
         suspect = p.audits.next(view, end)
         if suspect is None:
-            p.reporter.update(activity="waiting for the window to close")
-            return
+            self._tell("waiting for the window to close")
+            return False
         p.reporter.update(activity=f"auditing {suspect.node}")
-        finding = p.audits.look(view, suspect, self._state(view), end)
+        finding = p.audits.look(view, suspect, lambda: self._start_of(view, suspect), end)
         if finding is not None:
             wrong = p.reporter.now.audits_failed + (finding.step is not None)
             p.reporter.update(audits=p.reporter.now.audits + 1, audits_failed=wrong)
+        return True
+
+    def _start_of(self, view: RoundView, claim: ClaimView) -> GlobalState:
+        """The state that a claim's work began from. Raises WithheldError where that of a late one is served by nobody:
+        who claims has to serve it."""
+        state = self._state(view)
+        if not claim.claim.is_late:
+            return state
+        try:
+            return have_start(self._p.states, view, claim, self._p.workshop.config.shapes(), self._me)
+        except StateUnavailableError as error:
+            raise WithheldError(error.message, 0) from error
 
     def _window_end(self, view: RoundView) -> int:
         if view.phase in (Phase.OUTER, Phase.OUTER_WINDOW):
@@ -383,7 +337,7 @@ class RoundLoop:
 
     def _outer(self, view: RoundView) -> None:
         p = self._p
-        p.reporter.update(activity="taking the outer step")
+        self._tell("taking the outer step")
         computed = self._computed(view)
         if p.chores.turn(view, "outer"):
             claim = p.prover.outer_claim(view, computed.root)
@@ -393,7 +347,7 @@ class RoundLoop:
 
     def _outer_window(self, view: RoundView) -> None:
         p = self._p
-        p.reporter.update(activity="waiting for the outer step to become final")
+        self._tell("waiting for the outer step to become final")
         try:
             p.outer.require_same(view, self._computed(view))
         except OuterMismatchError as error:
@@ -462,7 +416,9 @@ class RoundLoop:
                 peers = [uri for node, uri in view.uris.items() if node != self._me]
                 state = p.states.fetch(view.number, root, peers, shapes)
             p.prover.publish_global(view.number, p.states.path(view.number))
-            p.states.drop_before(view.number)
+            late = set() if self._late is None else self._late.kept()
+            oldest = view.number - p.settings.starts_kept
+            p.states.drop_before(oldest, late | {one.claim.base for one in view.trains})
             p.audits.tools.auditor.drop_before(view.number)
             p.audits.tools.evidence.drop_before(view.number)
             self._start = (view.number, state)

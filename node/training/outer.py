@@ -11,8 +11,9 @@ from consensus.errors import CompressionError
 from consensus.training.claimed import claimed_update, unpack_update, update_bytes
 from consensus.training.growth import Transition
 from consensus.training.outer import GlobalState, outer_step, update_weight
+from economics.cohort import update_freshness
 from node.artefacts.client import ArtefactClient
-from node.artefacts.layout import UPDATE_NAME
+from node.artefacts.layout import UPDATE_NAME, round_folder
 from node.errors import PeerError
 from node.logs import get_logger
 from node.paths import read_bounded
@@ -34,9 +35,14 @@ class NextState:
     state: GlobalState
 
 
+def update_weights(view: RoundView) -> list[int]:
+    """What the updates of a round's final claims count in its outer step, in the chain's order: late ones less."""
+    return [update_weight(final.claim.steps, update_freshness(view.age(final.claim))) for final in view.finals]
+
+
 class OuterLoop:
-    """Takes outer steps for one node, whose address is `me`; `change`: of the vocabulary or
-    the layers, that they end with."""
+    """Takes outer steps for one node, whose address is `me` and which publishes in `artefacts`; `change`: of the
+    vocabulary or the layers, that they end with."""
 
     def __init__(
         self,
@@ -45,10 +51,11 @@ class OuterLoop:
         own: CheckpointStore,
         auditor: Auditor,
         folder: Path,
+        artefacts: Path,
         change: Transition | None = None,
     ) -> None:
         self._me, self._shapes, self._own, self._auditor = me, shapes, own, auditor
-        self._folder, self._change = folder, change
+        self._folder, self._artefacts, self._change = folder, artefacts, change
 
     def next_state(self, view: RoundView, start: GlobalState) -> NextState:
         """The state that follows from the round's final claims.
@@ -56,8 +63,7 @@ class OuterLoop:
         Raises:
             PeerError: an update is neither here nor served by anybody. OuterStepError (consensus). DiskError.
         """
-        weights = [update_weight(final.claim.steps) for final in view.finals]
-        state = outer_step(start, list(zip(weights, self.updates(view, start), strict=True)))
+        state = outer_step(start, list(zip(update_weights(view), self.updates(view, start), strict=True)))
         if self._change is not None:
             state = self._change.state(state)
         return NextState(global_root(state.weights, state.velocity), state)
@@ -93,9 +99,12 @@ class OuterLoop:
         return self._fetch(final, uris)
 
     def _kept(self, final: ClaimView, start: GlobalState) -> Tensors | None:
-        path = self._auditor.update(final)
+        path, mine = self._auditor.update(final), final.node == self._me
+        if mine and final.claim.is_late:
+            # The round that it began from may be gone; what was published of it is not.
+            path = round_folder(self._artefacts, final.claim.round) / UPDATE_NAME
         try:
-            if final.node == self._me:
+            if mine and not final.claim.is_late:
                 end = self._own.load(self._own.path(final.claim.round, final.claim.steps))
                 update = claimed_update(start.weights, dict(end.groups["weights"]))
             elif path.exists():

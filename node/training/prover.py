@@ -15,7 +15,7 @@ from node.logs import get_logger
 from node.storage.store import Store
 from node.storage.tables import ClaimRecord, ClaimState
 from node.training.inner import InnerLoop, RoundWork
-from node.training.ledger import RoundView
+from node.training.ledger import RoundView, Start
 from node.training.work import Workshop
 
 log = get_logger("prover")
@@ -41,19 +41,21 @@ class Prover:
         registry = bytes.fromhex(self._contracts.registry.address[2:])
         return claim_hash(claim, self._contracts.client.chain_id, registry)
 
-    def train_claim(self, view: RoundView, work: RoundWork, steps: int) -> Claim:
-        """The claim over the first `steps` steps on record for the round; what is on record already, if anything is.
+    def train_claim(self, view: RoundView, work: RoundWork, steps: int, base: Start | None = None) -> Claim:
+        """The claim of round `view` over the first `steps` steps on record for the round that the work began in; what
+        is on record already, if anything is. `base`: that round's start, where it is an earlier one.
 
         Raises:
             ClaimConflictError, DatabaseError. TensorFileError: the final checkpoint is damaged.
         """
-        known = self._store.own_claim(work.round, ClaimKind.TRAIN)
+        known = self._store.own_claim(view.number, ClaimKind.TRAIN)
         if known is not None:
             return claim_of(known)
         leaves = self._inner.leaves(work.round)[:steps]
         end = self._inner.checkpoints.load(self._inner.checkpoints.path(work.round, steps))
         claim = self._claim(
             view,
+            base or view.start,
             ClaimKind.TRAIN,
             end_root=leaves[-1].state_root,
             trace_root=Trace(leaves).root(),
@@ -71,6 +73,7 @@ class Prover:
         leaf = StepLeaf(next_root, view.info.final_set, 0, 0)
         claim = self._claim(
             view,
+            view.start,
             ClaimKind.OUTER,
             end_root=next_root,
             trace_root=leaf.hash(),
@@ -80,22 +83,25 @@ class Prover:
         )
         return self._plan(claim)
 
-    def publish(self, claim: Claim, work: RoundWork, global_file: Path) -> None:
-        """Serve everything an auditor of the TRAIN claim may ask for. Can be repeated.
+    def publish(self, claim: Claim, work: RoundWork, global_file: Path, base_file: Path | None = None) -> None:
+        """Serve everything an auditor of the TRAIN claim may ask for. Can be repeated. `global_file`: what the claim's
+        round starts from; `base_file`: what a late claim's work began from.
 
         Raises:
             DiskError. TensorFileError: a checkpoint is damaged.
         """
         publisher = RoundPublisher(self._artefacts, claim.round)
-        leaves = self._inner.leaves(claim.round)[: claim.steps]
+        leaves = self._inner.leaves(claim.base)[: claim.steps]
         publisher.put_trace([leaf.encode() for leaf in leaves])
         checkpoints = self._inner.checkpoints
         for number, step in checkpoints.saved():
-            if number == claim.round and step <= claim.steps:
+            if number == claim.base and step <= claim.steps:
                 publisher.put_checkpoint(step, checkpoints.path(number, step))
-        end = checkpoints.load(checkpoints.path(claim.round, claim.steps))
+        end = checkpoints.load(checkpoints.path(claim.base, claim.steps))
         publisher.put_update(claimed_update(work.weights, dict(end.groups["weights"])))
         publisher.put_global(global_file)
+        if base_file is not None:
+            publisher.put_base(base_file)
         publisher.put_claim(json.dumps(claim.to_json()).encode())
         publisher.finish()
         drop_rounds_before(self._artefacts, claim.round - 1)
@@ -135,6 +141,7 @@ class Prover:
     def _claim(
         self,
         view: RoundView,
+        base: Start,
         kind: ClaimKind,
         *,
         end_root: bytes,
@@ -150,7 +157,7 @@ class Prover:
             node=self._node,
             program_hash=program_hash,
             data_root=data_root,
-            start_root=view.info.start_root,
+            start_root=base.root,
             end_root=end_root,
             trace_root=trace_root,
             update_root=update_root,
@@ -158,4 +165,5 @@ class Prover:
             tokens=tokens,
             first_layer=0,
             layer_count=self._workshop.config.layers,
+            base=base.number,
         )

@@ -41,7 +41,7 @@ from node.quorum.witness import Witness, Works
 from node.storage.store import Store
 from node.training.chores import Chores
 from node.training.ledger import Ledger, RoundView
-from node.training.loop import Parts
+from node.training.parts import Parts
 from node.training.prover import claim_of
 from node.training.quorum_chores import QuorumChores
 

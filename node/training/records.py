@@ -13,7 +13,7 @@ from node.storage.tables import ClaimState as Recorded
 from node.storage.tables import Phase as RecordedPhase
 from node.training.audits import challenge_id
 from node.training.chores import Chores
-from node.training.ledger import ClaimView, RoundView
+from node.training.ledger import ClaimView, RoundView, lateness
 from node.training.prover import claim_of
 from node.training.snapshot import ClaimRow
 
@@ -94,9 +94,8 @@ class Records:
         stored = self._store.round(record.round)
         if record.state == Recorded.SENT and stored is not None and stored.phase != RecordedPhase.TRAIN:
             state = "in window"
-        return ClaimRow(
-            round=record.round, kind=claim.kind.name.lower(), steps=claim.steps, state=state, detail=record.reason
-        )
+        detail = "; ".join(filter(None, (lateness(claim), record.reason)))
+        return ClaimRow(round=record.round, kind=claim.kind.name.lower(), steps=claim.steps, state=state, detail=detail)
 
     def _round(self, view: RoundView) -> Round:
         info = view.info

@@ -30,7 +30,8 @@ from node.training.audits import RoundAudits
 from node.training.chores import Chores
 from node.training.inner import InnerLoop
 from node.training.ledger import Ledger
-from node.training.loop import Fitted, Parts, RoundLoop
+from node.training.loop import RoundLoop
+from node.training.parts import Fitted, Parts
 from node.training.prover import Prover
 from node.training.quorum_side import QuorumSide, before_answer, quorum_chores
 from node.training.records import Records
@@ -118,7 +119,7 @@ def assembled(
                 home=home,
                 account=address,
                 memory=usable_memory(settings.memory_mib),
-                forced=None if settings.mode is None else Mode(settings.mode),
+                forced=_forced(settings),
                 times=times,
                 clock=clock,
             ),
@@ -134,6 +135,13 @@ def assembled(
             yield RoundLoop(parts, clock)
         finally:
             reporter.update(activity="stopped", stopped=True)
+
+
+def _forced(settings: Settings) -> Mode | None:
+    """The operator's choice of a mode: late work is an async contributor's."""
+    if settings.late:
+        return Mode.ASYNC
+    return None if settings.mode is None else Mode(settings.mode)
 
 
 def require_stake(contracts: Contracts) -> None:

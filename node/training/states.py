@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from consensus.commitments.tensors import global_root
 from consensus.errors import CommitmentError
 from consensus.training.outer import GlobalState
 from node.artefacts.client import ArtefactClient
-from node.artefacts.layout import GLOBAL_NAME
+from node.artefacts.layout import BASE_NAME, GLOBAL_NAME
 from node.errors import PeerError
 from node.logs import get_logger
 from node.storage.checkpoints import GLOBAL_GROUPS, Checkpoint, CheckpointStore
@@ -60,13 +60,27 @@ class GlobalStates:
         Raises:
             StateUnavailableError: nobody does. DiskError: this machine's disk.
         """
+        return self._fetch(number, root, [(uri, number, GLOBAL_NAME) for uri in uris], shapes)
+
+    def fetch_base(
+        self, number: int, root: bytes, posted: int, prover: list[str], uris: Iterable[str], shapes: Shapes
+    ) -> GlobalState:
+        """As `fetch`, of the round that a late claim of round `posted` began in: the prover serves it with its claim,
+        and others may have it still."""
+        places = [(uri, posted, BASE_NAME) for uri in prover]
+        return self._fetch(number, root, [*places, *((uri, number, GLOBAL_NAME) for uri in uris)], shapes)
+
+    def _fetch(
+        self, number: int, root: bytes, places: Iterable[tuple[str, int, str]], shapes: Shapes | None
+    ) -> GlobalState:
+        """From the first of these places, (address, round, file), that serves it."""
         expected = _grouped(shapes or self._shapes)
         target = self.path(number)
         target.parent.mkdir(parents=True, exist_ok=True)
-        for uri in uris:
+        for uri, listed, name in places:
             try:
                 with ArtefactClient(uri) as client:
-                    client.fetch(client.index(number), GLOBAL_NAME, target, max_bytes=largest_file(expected))
+                    client.fetch(client.index(listed), name, target, max_bytes=largest_file(expected))
                 groups = _groups(load_tensors(target, expected).tensors)
             except (PeerError, TensorFileError, CommitmentError) as error:
                 log.warning("no global state from this peer", uri=uri, reason=str(error))
@@ -81,9 +95,9 @@ class GlobalStates:
             "Wait for a peer to come back; the node keeps asking.",
         )
 
-    def drop_before(self, number: int) -> None:
-        """Remove states of rounds before this one."""
-        self._store.drop_before(number)
+    def drop_before(self, number: int, kept: Collection[int] = ()) -> None:
+        """Remove states of rounds before this one, but those in `kept`."""
+        self._store.drop_before(number, kept)
 
     def _keep(self, number: int, root: bytes, state: GlobalState) -> GlobalState:
         self.save(number, root, state)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus.commitments.tensors import state_root
+from node.artefacts.layout import ARTEFACTS_NAME
 from node.dispute.evidence import Evidence
 from node.storage.checkpoints import CheckpointStore
 from node.training.auditor import Auditor
@@ -35,5 +36,5 @@ class Tools:
         shapes = shop.config.shapes()
         own = CheckpointStore(home / CHECKPOINTS_NAME, shapes, state_root)
         auditor = Auditor(shop, home / AUDIT_NAME, tick)
-        outer = OuterLoop(me, shapes, own, auditor, home / AUDIT_NAME, shop.change)
+        outer = OuterLoop(me, shapes, own, auditor, home / AUDIT_NAME, home / ARTEFACTS_NAME, shop.change)
         return cls(shop, own, auditor, Evidence(home / DISPUTES_NAME, shapes), outer)

@@ -60,7 +60,7 @@ def test_old_rounds_are_dropped(tmp_path):
 
 @given(st.text(max_size=40) | st.from_regex(r"(\.\./)*checkpoint-[0-9]+\.safetensors\n?", fullmatch=True))
 def test_only_published_names_are_valid(name):
-    plain = name in {"trace.bin", "claim.json", "global.safetensors", "update.bin"}
+    plain = name in {"trace.bin", "claim.json", "global.safetensors", "base.safetensors", "update.bin"}
     digits = name.removeprefix("checkpoint-").removesuffix(".safetensors")
     step = name == f"checkpoint-{digits}.safetensors" and digits.isascii() and digits.isdecimal()
     assert valid_name(name) == (plain or (step and str(int(digits)) == digits and len(digits) <= 10))

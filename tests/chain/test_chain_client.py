@@ -56,6 +56,7 @@ def _claim(contracts: Contracts, genesis: Genesis, **changes: Any) -> Claim:
         "tokens": 3 * genesis.tokens_per_step,
         "first_layer": 0,
         "layer_count": genesis.layers,
+        "base": 1,
     }
     return Claim(**(fields | changes))
 

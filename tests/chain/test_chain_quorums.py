@@ -61,6 +61,7 @@ def _claim(network: Network, node: Contracts) -> Claim:
         tokens=STEPS * genesis.tokens_per_step,
         first_layer=0,
         layer_count=genesis.layers,
+        base=1,
     )
 
 

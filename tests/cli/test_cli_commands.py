@@ -258,7 +258,7 @@ def _earn(network: Network, wallet: str) -> int:
     contracts.registry.open_round()
     root, genesis = b"\x09" * 32, network.genesis
     roots = (genesis.program_hash, genesis.data_root, genesis.start_root, root, root, root)
-    claim = Claim(ClaimKind.TRAIN, 1, bytes.fromhex(wallet[2:]), *roots, 5, 5 * 4096, 0, genesis.layers)
+    claim = Claim(ClaimKind.TRAIN, 1, bytes.fromhex(wallet[2:]), *roots, 5, 5 * 4096, 0, genesis.layers, 1)
     contracts.registry.post(claim)
     parameters = contracts.registry.parameters()
     network.advance(parameters.train_time + parameters.window + 1)

@@ -14,7 +14,7 @@ from consensus.errors import ClaimError
 
 REGISTRY = bytes(range(20))
 ROOTS = ("program_hash", "data_root", "start_root", "end_root", "trace_root", "update_root")
-BITS = {"round": 64, "steps": 32, "tokens": 64, "first_layer": 16, "layer_count": 16}
+BITS = {"round": 64, "steps": 32, "tokens": 64, "first_layer": 16, "layer_count": 16, "base": 64}
 
 
 def claims() -> st.SearchStrategy[Claim]:
@@ -29,10 +29,11 @@ def claims() -> st.SearchStrategy[Claim]:
         tokens=st.integers(0, 2**64 - 1),
         first_layer=st.integers(0, 2**16 - 1),
         layer_count=st.integers(1, 2**16 - 1),
+        base=st.integers(0, 2**64 - 1),
     )
 
 
-CLAIM = Claim(ClaimKind.TRAIN, 3, bytes([7] * 20), *(bytes([i] * 32) for i in range(6)), 20, 40_960, 0, 6)
+CLAIM = Claim(ClaimKind.TRAIN, 3, bytes([7] * 20), *(bytes([i] * 32) for i in range(6)), 20, 40_960, 0, 6, 3)
 
 
 def typed_data(claim: Claim, chain_id: int) -> dict[str, object]:
@@ -53,7 +54,7 @@ def test_the_type_is_the_one_in_the_design() -> None:
     assert CLAIM_TYPE == (
         "Claim(uint8 kind,uint64 round,address node,bytes32 programHash,bytes32 dataRoot,bytes32 startRoot,"
         "bytes32 endRoot,bytes32 traceRoot,bytes32 updateRoot,uint32 steps,uint64 tokens,uint16 firstLayer,"
-        "uint16 layerCount)"
+        "uint16 layerCount,uint64 base)"
     )
 
 
@@ -109,6 +110,12 @@ def test_bytes_of_another_length_are_refused(name: str) -> None:
 def test_claims_that_say_nothing_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ClaimError):
         replace(CLAIM, **change)
+
+
+def test_only_training_that_began_in_an_earlier_round_is_late() -> None:
+    assert not CLAIM.is_late
+    assert replace(CLAIM, base=2).is_late
+    assert not replace(CLAIM, base=2, kind=ClaimKind.OUTER, steps=1, tokens=0).is_late
 
 
 def test_json_with_missing_extra_or_malformed_fields_is_refused() -> None:

@@ -48,7 +48,7 @@ def page(tmp_path: Path) -> Iterator[TestClient]:
 
 def record(folder: Path, steps: int = 3) -> Claim:
     """A round with a claim of this node and `steps` losses: 5.0, 4.5, …"""
-    claim = Claim(ClaimKind.TRAIN, 1, bytes.fromhex(ME[2:]), *(bytes([n]) * 32 for n in range(6)), 3, 96, 0, 4)
+    claim = Claim(ClaimKind.TRAIN, 1, bytes.fromhex(ME[2:]), *(bytes([n]) * 32 for n in range(6)), 3, 96, 0, 4, 1)
     with Store.open(folder) as store:
         store.save_round(Round(number=1, start_root=b"\1" * 32, randomness=b"\2" * 32, phase="train",
                                claim_deadline=10, challenge_deadline=20))  # fmt: skip

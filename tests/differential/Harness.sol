@@ -31,6 +31,7 @@ contract Harness is EIP712("ponw", "1") {
         uint256 stake;
         uint256 finals;
         uint256 scarcity;
+        uint256 age;
     }
 
     function traceLeaves(Step[] calldata cases) external pure returns (bytes32[] memory hashes) {
@@ -69,8 +70,16 @@ contract Harness is EIP712("ponw", "1") {
         amounts = new uint256[](cases.length);
         for (uint256 i = 0; i < cases.length; i++) {
             Work calldata c = cases[i];
-            amounts[i] = Rewards.claimReward(c.batches, c.layers, c.stake, c.finals, c.scarcity);
+            amounts[i] = Rewards.claimReward(c.batches, c.layers, c.stake, c.finals, c.scarcity, c.age);
         }
+    }
+
+    function weights(uint256[] calldata steps, uint256[] calldata ages) external pure returns (uint256[] memory) {
+        uint256[] memory all = new uint256[](steps.length);
+        for (uint256 i = 0; i < steps.length; i++) {
+            all[i] = Rewards.updateWeight(steps[i], ages[i]);
+        }
+        return all;
     }
 
     function votes() external pure returns (uint256[8] memory) {
@@ -86,9 +95,10 @@ contract Harness is EIP712("ponw", "1") {
         ];
     }
 
-    function constants() external pure returns (uint256[8] memory) {
+    function constants() external pure returns (uint256[9] memory) {
         return [
             Rewards.BASE,
+            Rewards.LATE_BASE,
             Rewards.ROLE_BPS,
             Rewards.STAKE_SLOPE,
             Rewards.STAKE_UNIT,

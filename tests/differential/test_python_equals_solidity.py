@@ -14,8 +14,10 @@ from consensus.commitments import tree
 from consensus.commitments.claim import Claim, ClaimKind, claim_hash, struct_hash
 from consensus.commitments.trace import StepLeaf, Trace
 from consensus.model.tokens import VOCAB_SIZE
-from economics import BPS, WAD, Steps, Wad, Wei, Work, claim_reward
+from consensus.training.outer import update_weight
+from economics import BPS, WAD, Seconds, Steps, Wad, Wei, Work, claim_reward
 from economics import constants as c
+from economics.cohort import update_freshness
 from economics.rewards import role_multiplier
 
 CASES = 1_000
@@ -109,6 +111,7 @@ def claim(draw: random.Random) -> Claim:
         tokens=0 if outer else draw.choice((0, 2**64 - 1, draw.getrandbits(64))),
         first_layer=draw.getrandbits(16),
         layer_count=draw.randint(1, 2**16 - 1),
+        base=draw.choice((0, 1, 2**64 - 1, draw.getrandbits(64))),
     )
 
 
@@ -121,6 +124,12 @@ def test_claim_hashes(chain: tuple[Web3, Contract], draw: random.Random) -> None
         assert digests == [claim_hash(one, chain_id, here) for one in part]
 
 
+def age(draw: random.Random) -> Seconds:
+    """On time, about the limits of freshness, or anything."""
+    limits = [limit + off for limit, _ in (*c.ASYNC_FRESHNESS, *c.UPDATE_FRESHNESS) for off in (-1, 0)]
+    return Seconds(draw.choice((0, draw.choice(limits), draw.getrandbits(draw.randint(1, 64)))))
+
+
 def work(draw: random.Random) -> Work:
     """Uniform sizes alone would always meet the cap, so amounts spread over their orders of magnitude."""
     stake = draw.choice((0, 1, 999, 1_000, c.MIN_STAKE, c.SUPPLY_CAP, draw.getrandbits(draw.randint(1, 86))))
@@ -130,21 +139,29 @@ def work(draw: random.Random) -> Work:
         stake=Wei(stake),
         finals=draw.choice((0, 1, 99, 100, 101, draw.randint(0, 2**32 - 1))),
         scarcity=Wad(draw.choice((0, 1, WAD, draw.randint(0, WAD)))),
+        age=age(draw),
     )
 
 
 def test_rewards(chain: tuple[Web3, Contract], draw: random.Random) -> None:
     cases = [work(draw) for _ in range(CASES)]
     ours = [claim_reward(one) for one in cases]
-    given = [(one.steps, one.layers, one.stake, one.finals, one.scarcity) for one in cases]
+    given = [(one.steps, one.layers, one.stake, one.finals, one.scarcity, one.age) for one in cases]
     theirs = [amount for part in batches(given) for amount in chain[1].functions.rewards(part).call()]
     assert theirs == ours
     assert sum(0 < amount < c.CLAIM_REWARD_CAP for amount in ours) > CASES // 3, "the cap must not hide the formula"
 
 
+def test_update_weights(chain: tuple[Web3, Contract], draw: random.Random) -> None:
+    cases = [(draw.randint(1, c.MAX_STEPS), age(draw)) for _ in range(CASES)]
+    theirs = chain[1].functions.weights(*map(list, zip(*cases, strict=True))).call()
+    assert theirs == [update_weight(steps, update_freshness(seconds)) for steps, seconds in cases]
+
+
 def test_the_numbers_are_the_same_on_both_sides(chain: tuple[Web3, Contract]) -> None:
     assert chain[1].functions.constants().call() == [
         c.PIPELINE_REWARD,
+        c.ASYNC_REWARD,
         role_multiplier(True, True, True),
         c.STAKE_SLOPE,
         c.STAKE_DIVISOR,

@@ -6,15 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from economics import WAD, Steps, Wad, Wei, Work, claim_reward, neuro
+from economics import WAD, Seconds, Steps, Wad, Wei, Work, claim_reward, neuro
 from economics import constants as c
 from economics.rewards import (
+    base_reward,
+    late_freshness,
     log2_q64,
     reputation_multiplier,
     role_multiplier,
     scarcity_multiplier,
     stake_multiplier,
 )
+from economics.units import DAY, HOUR, WEEK
 
 WORK = st.builds(
     Work,
@@ -26,6 +29,7 @@ WORK = st.builds(
     stake=st.integers(0, c.SUPPLY_CAP).map(Wei),
     finals=st.integers(0, 1_000),
     scarcity=st.integers(0, WAD).map(Wad),
+    age=st.one_of(st.just(0), st.integers(0, 2 * WEEK)).map(Seconds),
 )
 
 
@@ -64,10 +68,40 @@ def test_known_reward() -> None:
     assert claim_reward(Work(Steps(100), 6, stake=neuro(1_000))) == neuro(528, 1_000)
 
 
+@pytest.mark.parametrize(
+    ("age", "share"),
+    [
+        (1, 10_000),
+        (HOUR - 1, 10_000),
+        (HOUR, 7_000),
+        (DAY - 1, 7_000),
+        (DAY, 5_000),
+        (WEEK - 1, 5_000),
+        (WEEK, 3_000),
+        (10**9, 3_000),
+    ],
+)
+def test_a_late_claim_is_paid_by_its_age(age: int, share: int) -> None:
+    assert late_freshness(age) == share
+    late = claim_reward(Work(Steps(100), 6, stake=neuro(1_000), age=Seconds(age)))
+    assert late == neuro(528 * 3 * share, 1_000 * 5 * 10_000), "three fifths of what is paid on time, times freshness"
+
+
+@given(WORK, st.integers(0, 2 * WEEK))
+def test_older_work_never_earns_more(work: Work, more: int) -> None:
+    older = Work(**{**_fields(work), "age": Seconds(work.age + more)})
+    assert claim_reward(older) <= claim_reward(work)
+
+
+def test_a_negative_age_is_refused() -> None:
+    with pytest.raises(ValueError, match="age"):
+        claim_reward(Work(Steps(1), 1, age=Seconds(-1)))
+
+
 @given(WORK)
 def test_reward_is_within_the_formula_and_the_cap(work: Work) -> None:
     reward = claim_reward(work)
-    exact = Fraction(c.PIPELINE_REWARD * work.steps * work.layers)
+    exact = Fraction(base_reward(work.age) * work.steps * work.layers)
     exact *= Fraction(role_multiplier(work.embedding, work.head, work.training), 10_000)
     for multiplier in (
         stake_multiplier(work.stake),

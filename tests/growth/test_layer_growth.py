@@ -130,7 +130,7 @@ def test_the_outer_step_that_grows_is_one_program_with_the_bits_of_the_running_c
 def test_a_dispute_finds_the_state_after_growth_in_the_programs_outputs(trained: GlobalState) -> None:
     given, wanted = transition(GROWTH, trained)
     none, nobody = bytes(32), bytes(20)
-    claim = Claim(ClaimKind.OUTER, 1, nobody, none, none, none, none, none, none, 1, 0, 0, 6)
+    claim = Claim(ClaimKind.OUTER, 1, nobody, none, none, none, none, none, none, 1, 0, 0, 6, 1)
     case = Case(DEEP, Dispute(claim, nobody, 0, none, none, none, 0, none), 2, GROWTH)
     rerun = Rerun(case.program, given)
     assert (len(case.tensors), len(case.tensors_after)) == (27, 39)

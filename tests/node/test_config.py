@@ -93,6 +93,13 @@ def test_a_bad_url_does_not_show_its_key(tmp_path: Path) -> None:
     assert "abcdef" not in caught.value.message
 
 
+def test_late_work_goes_with_mode_async_alone(tmp_path: Path) -> None:
+    for mode in (None, "async"):
+        assert config.load(tmp_path, late=True, mode=mode).late
+    with pytest.raises(ConfigError, match="late work is done in mode async"):
+        config.load(tmp_path, late=True, mode="verify")
+
+
 def test_save_merges_is_private_and_leaves_no_temporary(tmp_path: Path) -> None:
     home = tmp_path / "home"
     config.save(home, rpc_url="http://a:1", data_dir=Path('/mnt/"é\\\x7f'), log_json=True)

@@ -163,6 +163,7 @@ class World:
             "tokens": STEPS * parameters.tokens_per_step,
             "first_layer": 0,
             "layer_count": parameters.layers,
+            "base": view.number,
         }
         return Claim(**(values | fields))  # type: ignore[arg-type]
 

@@ -66,6 +66,7 @@ def claim_over(shop: Workshop, work: Work, **fields: object) -> Claim:
         "tokens": STEPS * 1024,
         "first_layer": 0,
         "layer_count": 4,
+        "base": 1,
     }
     return Claim(**(values | fields))  # type: ignore[arg-type]
 

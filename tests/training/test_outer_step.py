@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,10 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.aggregation import Contributions, TrimmedMean
+from consensus.commitments.claim import Claim, ClaimKind
 from consensus.commitments.tensors import global_root
 from consensus.errors import OuterStepError
 from consensus.training.outer import GlobalState, outer_step, update_of, update_weight
+from economics.cohort import update_freshness
 from economics.units import BasisPoints
+from node.chain.types import Block, Phase, Round
+from node.training.ledger import ClaimView, RoundView, Start
+from node.training.outer import update_weights
 
 FLOATS = st.floats(width=32, min_value=-(2.0**100), max_value=2.0**100, allow_nan=False)
 PARTS = st.integers(1, 5).flatmap(
@@ -106,6 +112,21 @@ def test_an_updates_weight_is_the_square_root_of_its_steps(steps: int) -> None:
     weight = update_weight(steps)
     assert weight**2 <= steps * 10**8 < (weight + 1) ** 2
     assert update_weight(steps, 3000) == max(weight * 3000 // 10_000, 1000)
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**7))
+def test_a_late_claims_update_counts_by_the_age_of_its_base(steps: int, age: int) -> None:
+    opened = 10**9
+    root, none = bytes(32), bytes(20)
+    claim = Claim(ClaimKind.TRAIN, 9, none, root, root, root, root, root, root, steps, steps * 1024, 0, 4, 9)
+    late = replace(claim, base=2)
+    views = tuple(ClaimView(one, root, "0x") for one in (claim, late))
+    info = Round(root, opened, opened + 60, 0, 2, 0, False, root, root, "", 0)
+    begun = {2: Start(2, root, root, opened - age)}
+    view = RoundView(9, Phase.OUTER, info, Block(1, 1, root), 1, views, views, {}, bases=begun)
+    assert (view.age(claim), view.age(late)) == (0, age)
+    assert view.start_of(replace(late, kind=ClaimKind.OUTER, steps=1, tokens=0)) == view.start
+    assert update_weights(view) == [update_weight(steps), update_weight(steps, update_freshness(age))]
 
 
 @settings(max_examples=20)

@@ -76,6 +76,8 @@ interface IAnswerCourt {
     error Miswired(address found);
     error BadTerms();
     error NotAnAnswer(uint8 kind);
+    /// @notice Thrown when a claim names a base: an answer has none, so that it has one form.
+    error WrongBase(uint64 base);
     error SelfAccusation();
     error StepOutOfRange(uint32 step, uint32 steps);
     error NotSigned(address signer);

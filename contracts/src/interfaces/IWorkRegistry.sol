@@ -198,8 +198,10 @@ interface IWorkRegistry is IRegistryErrors {
     function openRoundGrown(Terms calldata supplied, bytes calldata growth) external returns (uint64 round);
     /// @notice Posts the caller's claim. 2B of its stake must be free, or still locked from its last final claim.
     /// @dev The bond stays locked after a final claim, so a node at work pays for the lock once; {releaseBond} frees it.
+    /// A TRAIN claim whose base is an earlier round is late: posted, challenged and summed up in its own round, with the data
+    /// of its base. Its base is newer than that of the node's last claim that ended, so no work is claimed twice.
     function post(Claim calldata claim) external returns (bytes32 claimHash);
-    /// @notice {post} of a TRAIN claim for a session that the caller leads. Its members share the reward.
+    /// @notice {post} of a TRAIN claim on time for a session that the caller leads. Its members share the reward.
     function postFor(Claim calldata claim, uint64 session) external returns (bytes32 claimHash);
     /// @notice Says that step `step` of an open claim is wrong, or for `step` = steps of a TRAIN claim its update, locking the challenge bond from the caller's stake.
     /// @dev A node cannot challenge itself; through a second account it loses B (burned) if it stays silent, half the
@@ -261,10 +263,11 @@ interface IWorkRegistry is IRegistryErrors {
     function claimOf(address node) external view returns (ClaimState state, uint256 openChallenges, bytes32 hashPrefix);
     /// @notice A challenge; all zero if there is none.
     function challengeOf(bytes32 claimHash, address challenger) external view returns (Challenge memory);
-    /// @notice The node's final TRAIN claims since its last lost claim, and the last round in which it lost one (0: none).
-    function recordOf(address node) external view returns (uint32 finals, uint64 lostRound);
+    /// @notice The node's final TRAIN claims since its last lost claim, the last round in which it lost one (0: none), and the
+    /// base of its last claim that ended: a late one must begin from a newer round.
+    function recordOf(address node) external view returns (uint32 finals, uint64 lostRound, uint64 base);
     /// @notice EIP-712 digest of a claim.
     function hashClaim(Claim calldata claim) external view returns (bytes32);
-    /// @notice What a TRAIN claim of `steps` by `node` would earn if it became final now.
+    /// @notice What a TRAIN claim of `steps` by `node` would earn on time if it became final now.
     function quoteReward(address node, uint32 steps) external view returns (uint256);
 }

@@ -10,7 +10,7 @@ import { Rfc9162 } from "./Rfc9162.sol";
 /// @dev An ANSWER claim holds, as {Claim} names its fields: round, the time it was signed; dataRoot, the prompt's root;
 /// startRoot, the model's global root; endRoot, the request; updateRoot, the seed of its draws; traceRoot, a leaf a token:
 /// 0, root of its context, token, number; steps, the tokens of the answer; tokens, the fp32 bits of the factor on logits in
-/// the upper 32 bits, the tokens of the prompt in the lower.
+/// the upper 32 bits, the tokens of the prompt in the lower; base, 0.
 /// Casts keep the bits that a part of a number has.
 // forge-lint: disable-next-item(unsafe-typecast)
 library Answers {

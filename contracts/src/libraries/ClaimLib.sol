@@ -15,6 +15,7 @@ pragma solidity 0.8.37;
 /// @param tokens Tokens seen: steps * tokensPerStep; 0 in an OUTER claim.
 /// @param firstLayer First layer held.
 /// @param layerCount Layers held.
+/// @param base The round whose start the work began from: its own, or an earlier one where the claim is late. 0 in an ANSWER.
 struct Claim {
     uint8 kind;
     uint64 round;
@@ -29,6 +30,7 @@ struct Claim {
     uint64 tokens;
     uint16 firstLayer;
     uint16 layerCount;
+    uint64 base;
 }
 
 /// @title ClaimLib
@@ -45,7 +47,7 @@ library ClaimLib {
 
     /// @notice EIP-712 type hash of {Claim}.
     bytes32 internal constant TYPEHASH = keccak256(
-        "Claim(uint8 kind,uint64 round,address node,bytes32 programHash,bytes32 dataRoot,bytes32 startRoot,bytes32 endRoot,bytes32 traceRoot,bytes32 updateRoot,uint32 steps,uint64 tokens,uint16 firstLayer,uint16 layerCount)"
+        "Claim(uint8 kind,uint64 round,address node,bytes32 programHash,bytes32 dataRoot,bytes32 startRoot,bytes32 endRoot,bytes32 traceRoot,bytes32 updateRoot,uint32 steps,uint64 tokens,uint16 firstLayer,uint16 layerCount,uint64 base)"
     );
 
     /// @notice EIP-712 hashStruct of `claim`.
@@ -56,8 +58,8 @@ library ClaimLib {
         assembly ("memory-safe") {
             let buffer := mload(0x40)
             mstore(buffer, typeHash)
-            calldatacopy(add(buffer, 32), claim, 416)
-            digest := keccak256(buffer, 448)
+            calldatacopy(add(buffer, 32), claim, 448)
+            digest := keccak256(buffer, 480)
         }
     }
 

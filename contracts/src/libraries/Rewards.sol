@@ -10,6 +10,8 @@ library Rewards {
     uint256 internal constant BPS = 10_000;
     /// @notice Wei of NEURO per batch per layer.
     uint256 internal constant BASE = 0.0005e18;
+    /// @notice The same in a late claim, times {lateFreshness}.
+    uint256 internal constant LATE_BASE = 0.0003e18;
     /// @notice 1 + 0.1 training, then 0.2 for the embedding and 0.3 for the head.
     uint256 internal constant TRAINING_BPS = 11_000;
     uint256 internal constant EMBEDDING_BPS = 2000;
@@ -27,9 +29,24 @@ library Rewards {
     /// @notice Most wei a claim may earn.
     uint256 internal constant CLAIM_CAP = 100e18;
 
-    /// @notice Weight of an update of `steps` steps in the outer step: their square root, in units of 1e-4.
-    function updateWeight(uint256 steps) internal pure returns (uint256) {
-        return Math.max(Math.sqrt(steps * BPS * BPS), UPDATE_WEIGHT_MIN);
+    /// @notice Weight of an update of `steps` steps in the outer step: their square root times {updateFreshness}, in units of 1e-4.
+    /// @param age Seconds from the opening of the round that the work began in to that of the claim's; 0 on time.
+    function updateWeight(uint256 steps, uint256 age) internal pure returns (uint256) {
+        return Math.max(Math.sqrt(steps * BPS * BPS) * updateFreshness(age) / BPS, UPDATE_WEIGHT_MIN);
+    }
+
+    /// @notice What an update counts by its age in seconds, in basis points.
+    function updateFreshness(uint256 age) internal pure returns (uint256) {
+        if (age < 1 minutes) return BPS;
+        if (age < 1 hours) return 9000;
+        return age < 1 days ? 7000 : 3000;
+    }
+
+    /// @notice What a late claim is paid by its age in seconds, in basis points.
+    function lateFreshness(uint256 age) internal pure returns (uint256) {
+        if (age < 1 hours) return BPS;
+        if (age < 1 days) return 7000;
+        return age < 1 weeks ? 5000 : 3000;
     }
 
     /// @notice Reward in wei of one claim; every division rounds down.
@@ -38,12 +55,14 @@ library Rewards {
     /// @param stake The node's active stake in wei.
     /// @param finals The node's final TRAIN claims since its last lost claim.
     /// @param scarcity 0 to 1e18.
-    function claimReward(uint256 batches, uint256 layers, uint256 stake, uint256 finals, uint256 scarcity)
+    /// @param age See {updateWeight}; 0 of a claim on time.
+    function claimReward(uint256 batches, uint256 layers, uint256 stake, uint256 finals, uint256 scarcity, uint256 age)
         internal
         pure
         returns (uint256 reward)
     {
-        reward = memberShare(batches, layers, ROLE_BPS, stake);
+        uint256 base = age == 0 ? BASE : LATE_BASE * lateFreshness(age) / BPS;
+        reward = _share(base, batches, layers, ROLE_BPS, stake);
         reward = reward * (ONE + REPUTATION_SLOPE * Math.min(finals, REPUTATION_FULL) / REPUTATION_FULL) / ONE;
         reward = reward * (ONE + SCARCITY_SLOPE * scarcity / ONE) / ONE;
         reward = Math.min(reward, CLAIM_CAP);
@@ -56,8 +75,7 @@ library Rewards {
         pure
         returns (uint256 share)
     {
-        share = BASE * batches * layers * role / BPS;
-        share = share * stakeMultiplier(stake) / ONE;
+        share = _share(BASE, batches, layers, role, stake);
     }
 
     /// @notice The role multiplier of whoever trains, and may hold the embedding and the head.
@@ -89,5 +107,14 @@ library Rewards {
                 }
             }
         }
+    }
+
+    function _share(uint256 base, uint256 batches, uint256 layers, uint256 role, uint256 stake)
+        private
+        pure
+        returns (uint256 share)
+    {
+        share = base * batches * layers * role / BPS;
+        share = share * stakeMultiplier(stake) / ONE;
     }
 }

@@ -97,7 +97,7 @@ contract ClaimAttacksTest is Fixture {
     }
 
     function _onlyReward() private view returns (uint256 reward) {
-        (uint32 finals,) = registry.recordOf(mallory);
+        (uint32 finals,,) = registry.recordOf(mallory);
         vm.assertEq(uint256(finals), 1);
         reward = emission.accruedOf(mallory);
         vm.assertTrue(reward != 0);

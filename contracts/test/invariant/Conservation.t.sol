@@ -42,7 +42,7 @@ contract ConservationTest {
 
     /// @notice forge reads here which functions to call; verbs that move a round on are listed more than once.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[21] memory verbs = [
+        bytes4[23] memory verbs = [
             handler.stake.selector,
             handler.thaw.selector,
             handler.withdraw.selector,
@@ -53,6 +53,8 @@ contract ConservationTest {
             handler.post.selector,
             handler.post.selector,
             handler.post.selector,
+            handler.postLate.selector,
+            handler.postLate.selector,
             handler.challenge.selector,
             handler.challenge.selector,
             handler.answer.selector,
@@ -146,6 +148,19 @@ contract ConservationTest {
         vm.assertEq(handler.unexpected(), 0, "nothing ends twice");
     }
 
+    /// @notice Whatever ended, a node's claims of work began in ever newer rounds: no work ended twice.
+    function invariant_no_work_is_claimed_twice() public view {
+        for (uint256 i = 0; i < handler.claimCount(); ++i) {
+            Claim memory c = handler.claimAt(i);
+            if (c.kind != ClaimLib.TRAIN) continue;
+            for (uint256 j = 0; j < i; ++j) {
+                Claim memory before = handler.claimAt(j);
+                if (before.kind != ClaimLib.TRAIN || before.node != c.node) continue;
+                vm.assertTrue(before.base < c.base, "a base newer than any before");
+            }
+        }
+    }
+
     function _openChallenges(bytes32 hash) private view returns (uint256 n) {
         for (uint256 i = 0; i < handler.actorCount(); ++i) {
             if (registry.challengeOf(hash, handler.actors(i)).state != IWorkRegistry.ChallengeState.None) ++n;
@@ -159,7 +174,7 @@ contract ConservationTest {
             seed = uint256(keccak256(abi.encode(seed)));
             _act(seed);
         }
-        bytes4[16] memory verbs = [
+        bytes4[17] memory verbs = [
             handler.stake.selector,
             handler.thaw.selector,
             handler.withdraw.selector,
@@ -168,6 +183,7 @@ contract ConservationTest {
             handler.openRound.selector,
             handler.post.selector,
             bytes4("OUTR"),
+            handler.postLate.selector,
             handler.challenge.selector,
             handler.answer.selector,
             handler.timeout.selector,
@@ -185,12 +201,13 @@ contract ConservationTest {
         invariant_locked_is_the_sum_of_open_bonds();
         invariant_supply_is_genesis_plus_minted_less_burned();
         invariant_a_claim_ends_at_most_once_and_is_counted();
+        invariant_no_work_is_claimed_twice();
     }
 
     function _act(uint256 seed) private {
         uint256 a = seed >> 16;
         uint256 b = seed >> 80;
-        uint256 verb = seed % 19;
+        uint256 verb = seed % 20;
         if (verb == 0) handler.stake(a, b);
         else if (verb == 1) handler.thaw(a, b, b & 8 == 0);
         else if (verb == 2) handler.withdraw(a);
@@ -199,6 +216,7 @@ contract ConservationTest {
         else if (verb == 5) handler.openRound();
         else if (verb < 8) handler.post(a);
         else if (verb < 10) handler.challenge(a, b, a >> 8);
+        else if (verb == 19) handler.postLate(a, b);
         else if (verb == 10 || verb > 16) handler.answer(a, b);
         else if (verb == 11) handler.timeout(a, b);
         else if (verb == 12) handler.reclaim(a, b);

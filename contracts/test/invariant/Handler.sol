@@ -8,6 +8,7 @@ import { Scalar } from "../../src/Scalar.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
 import { ClaimState } from "../../src/libraries/NodeSlot.sol";
+import { Rewards } from "../../src/libraries/Rewards.sol";
 import { Fixture } from "../utils/Fixture.sol";
 
 /// @title Handler
@@ -155,6 +156,23 @@ contract Handler is Fixture {
         _count(train ? this.post.selector : bytes4("OUTR"));
     }
 
+    /// @notice Posts work of an earlier round, or finds that it may not.
+    function postLate(uint256 who, uint256 back) external {
+        address actor = _actor(who);
+        if (_phase() != IWorkRegistry.Phase.Train || registry.currentRound() < 2) return;
+        uint64 base = registry.currentRound() - 1 - uint64(back % (registry.currentRound() - 1));
+        Claim memory c = _late(actor, STEPS, base);
+        (,, uint64 claimed) = registry.recordOf(actor);
+        if (base <= claimed || !_canPost(actor)) {
+            vm.prank(actor);
+            _mustFail(abi.encodeCall(registry.post, (c)));
+            return;
+        }
+        _post(c);
+        _claims.push(c);
+        _count(this.postLate.selector);
+    }
+
     function challenge(uint256 who, uint256 which, uint256 step) external {
         (bool found, Claim memory c) = _pick(which);
         address actor = _actor(who);
@@ -212,7 +230,7 @@ contract Handler is Fixture {
         (, uint256 open,) = registry.claimOf(c.node);
         if (open != 0) return;
         if (time <= _windowEnd(c)) _skip(_windowEnd(c) + 1 - time);
-        if (c.kind == ClaimLib.TRAIN) rewarded += registry.quoteReward(c.node, c.steps);
+        if (c.kind == ClaimLib.TRAIN) rewarded += _reward(c);
         registry.finalise(c);
         ++terminals[registry.hashClaim(c)];
         _count(this.finalise.selector);
@@ -276,7 +294,7 @@ contract Handler is Fixture {
     function _canPost(address actor) private view returns (bool) {
         (ClaimState state,,) = registry.claimOf(actor);
         if (state == ClaimState.Posted) return false;
-        (, uint64 lostRound) = registry.recordOf(actor);
+        (, uint64 lostRound,) = registry.recordOf(actor);
         if (lostRound == registry.currentRound()) return false;
         return state == ClaimState.Final || _free(actor, 2 * BOND);
     }
@@ -296,6 +314,14 @@ contract Handler is Fixture {
 
     function _deadline(Claim memory c, address challenger) private view returns (uint256) {
         return registry.challengeOf(registry.hashClaim(c), challenger).deadline;
+    }
+
+    /// @dev What a claim earns that becomes final now.
+    function _reward(Claim memory c) private view returns (uint256) {
+        if (c.base == c.round) return registry.quoteReward(c.node, c.steps);
+        (uint32 finals,,) = registry.recordOf(c.node);
+        uint256 age = registry.roundOf(c.round).openedAt - registry.roundOf(c.base).openedAt;
+        return Rewards.claimReward(c.steps, c.layerCount, staking.activeOf(c.node), finals, 0, age);
     }
 
     function _windowEnd(Claim memory c) private view returns (uint256) {

@@ -276,7 +276,7 @@ contract QuorumHandler is QuorumFixture {
 
     function _canPost(address account) private view returns (bool) {
         (ClaimState state,,) = registry.claimOf(account);
-        (, uint64 lostRound) = registry.recordOf(account);
+        (, uint64 lostRound,) = registry.recordOf(account);
         if (state == ClaimState.Posted || lostRound == registry.currentRound()) return false;
         return state == ClaimState.Final || _free(account);
     }

@@ -167,6 +167,7 @@ contract RegistrySymbolic {
             2,
             16,
             0,
+            1,
             1
         );
     }

@@ -46,7 +46,7 @@ contract AnswerCourtTest is Fixture {
     function _signedAt(uint256 when) private view returns (Claim memory c) {
         c = _train(alice, TOKENS);
         // forge-lint: disable-next-line(unsafe-typecast)
-        (c.kind, c.round, c.tokens) = (ClaimLib.ANSWER, uint64(when), 7);
+        (c.kind, c.round, c.tokens, c.base) = (ClaimLib.ANSWER, uint64(when), 7, 0);
     }
 
     function _sign(uint256 key, Claim memory c) private view returns (bytes memory) {
@@ -184,6 +184,15 @@ contract AnswerCourtTest is Fixture {
     function test_revert_miswired() public {
         vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.Miswired.selector, address(court)));
         new AnswerCourt(staking, IJudge(address(scripted)), _courtTerms());
+    }
+
+    function test_revert_an_answer_with_a_base() public {
+        Claim memory c = answered;
+        c.base = 1;
+        bytes memory signature = _sign(ALICE, c);
+        vm.prank(bob);
+        vm.expectRevert(abi.encodeWithSelector(IAnswerCourt.WrongBase.selector, 1));
+        court.accuse(c, signature, 2);
     }
 
     function test_revert_another_kind() public {

@@ -246,9 +246,10 @@ contract ChallengesTest is Fixture {
         Claim memory outer = _outer(alice, keccak256("next"));
         _post(outer);
         _loseBySilence(outer, bob);
-        (uint32 finals, uint64 lostRound) = registry.recordOf(alice);
+        (uint32 finals, uint64 lostRound, uint64 base) = registry.recordOf(alice);
         vm.assertEq(finals, 0);
         vm.assertEq(lostRound, 1);
+        vm.assertEq(base, 1);
     }
 
     function test_revert_timeout_without_challenge() public {

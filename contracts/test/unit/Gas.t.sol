@@ -53,6 +53,28 @@ contract GasTest is Fixture {
         vm.assertLe(challenge, 95_000, "a challenge");
     }
 
+    function test_gas_late() public {
+        Claim memory c = _posted(alice, STEPS);
+        _afterWindow();
+        registry.finalise(c);
+        _skip(TRAIN_TIME + 1);
+        registry.openRound();
+        Claim memory b = _train(bob, STEPS);
+        _post(b);
+        _afterWindow();
+        registry.finalise(b);
+        _skip(TRAIN_TIME + 1);
+        registry.openRound();
+        b = _train(bob, STEPS);
+        _post(b);
+        c = _late(alice, STEPS, 2);
+        _post(c);
+        vm.snapshotGasLastCall("registry", "post_late");
+        _afterWindow();
+        registry.finalise(c);
+        vm.snapshotGasLastCall("registry", "finalise_late");
+    }
+
     function test_gas_staking() public {
         address newcomer = vm.addr(0x9E3);
         vm.assertTrue(token.transfer(newcomer, STAKE));

@@ -120,7 +120,7 @@ contract LibrariesTest {
 
     function test_reward_of_plain_work() public view {
         // 100 batches, 6 layers, 0.0005 each, 1.6 for the roles.
-        vm.assertEq(libs.claimReward(100, 6, 0, 0, 0), 0.48e18);
+        vm.assertEq(libs.claimReward(100, 6, 0, 0, 0, 0), 0.48e18);
     }
 
     function test_reward_multipliers() public view {
@@ -129,17 +129,49 @@ contract LibrariesTest {
         vm.assertEq(libs.stakeMultiplier(3000e18), 1.2e18);
         vm.assertEq(libs.stakeMultiplier(31_000e18), 1.5e18);
         vm.assertEq(libs.stakeMultiplier(type(uint128).max), 1.5e18);
-        vm.assertEq(libs.claimReward(100, 6, 1000e18, 0, 0), 0.528e18);
-        vm.assertEq(libs.claimReward(100, 6, 0, 50, 0), 0.504e18);
-        vm.assertEq(libs.claimReward(100, 6, 0, 1000, 0), 0.528e18);
-        vm.assertEq(libs.claimReward(100, 6, 0, 0, 1e18), 0.72e18);
+        vm.assertEq(libs.claimReward(100, 6, 1000e18, 0, 0, 0), 0.528e18);
+        vm.assertEq(libs.claimReward(100, 6, 0, 50, 0, 0), 0.504e18);
+        vm.assertEq(libs.claimReward(100, 6, 0, 1000, 0, 0), 0.528e18);
+        vm.assertEq(libs.claimReward(100, 6, 0, 0, 1e18, 0), 0.72e18);
     }
 
     function test_reward_is_capped() public view {
         vm.assertEq(
-            libs.claimReward(type(uint32).max, type(uint16).max, type(uint128).max, type(uint32).max, 1e18), 100e18
+            libs.claimReward(type(uint32).max, type(uint16).max, type(uint128).max, type(uint32).max, 1e18, 0), 100e18
         );
-        vm.assertEq(libs.claimReward(0, 6, 1000e18, 100, 1e18), 0);
+        vm.assertEq(libs.claimReward(0, 6, 1000e18, 100, 1e18, 0), 0);
+    }
+
+    function test_reward_of_late_work_by_its_age() public view {
+        // 100 batches, 6 layers, 0.0003 each, 1.6 for the roles.
+        uint256[4] memory rewards = [uint256(0.288e18), 0.2016e18, 0.144e18, 0.0864e18];
+        uint256[5] memory limits = [uint256(1), 1 hours, 1 days, 1 weeks, type(uint64).max];
+        for (uint256 i = 0; i < rewards.length; ++i) {
+            vm.assertEq(libs.claimReward(100, 6, 0, 0, 0, limits[i]), rewards[i], "from");
+            vm.assertEq(libs.claimReward(100, 6, 0, 0, 0, limits[i + 1] - 1), rewards[i], "until");
+        }
+        // The multipliers are those of work on time.
+        vm.assertEq(libs.claimReward(100, 6, 1000e18, 50, 1e18, 1), 0.288e18 * 1.1 * 1.05 * 1.5);
+        vm.assertEq(libs.claimReward(type(uint32).max, 999, type(uint128).max, 100, 1e18, 1 weeks), 100e18, "cap");
+    }
+
+    function testFuzz_older_work_earns_and_weighs_no_more(uint32 steps, uint64 age, uint64 more) public view {
+        uint256 older = uint256(age) + more;
+        vm.assertLe(libs.claimReward(steps, 6, 0, 0, 0, older), libs.claimReward(steps, 6, 0, 0, 0, age), "reward");
+        vm.assertLe(libs.updateWeight(steps, older), libs.updateWeight(steps, age), "weight");
+        vm.assertTrue(libs.updateWeight(steps, older) >= 1000, "the least weight");
+    }
+
+    function test_weight_of_an_update_by_its_age() public view {
+        uint256[4] memory weights = [uint256(100_000), 90_000, 70_000, 30_000];
+        uint256[5] memory limits = [uint256(0), 1 minutes, 1 hours, 1 days, type(uint64).max];
+        for (uint256 i = 0; i < weights.length; ++i) {
+            vm.assertEq(libs.updateWeight(100, limits[i]), weights[i], "from");
+            vm.assertEq(libs.updateWeight(100, limits[i + 1] - 1), weights[i], "until");
+        }
+        vm.assertEq(libs.updateWeight(0, 1 days), 1000);
+        vm.assertEq(libs.updateWeight(2, 0), 14_142);
+        vm.assertEq(libs.updateWeight(2, 1 hours), 9899); // 14,142 * 0.7 rounded down
     }
 
     function test_log2_of_powers_and_of_three() public view {
@@ -152,11 +184,11 @@ contract LibrariesTest {
 
     function testFuzz_reward_grows(uint32 batches, uint128 stake, uint32 finals, uint64 scarcity) public view {
         uint256 s = scarcity % 1e18;
-        uint256 reward = libs.claimReward(batches, 6, stake, finals, s);
+        uint256 reward = libs.claimReward(batches, 6, stake, finals, s, 0);
         vm.assertLe(reward, 100e18, "cap");
-        vm.assertLe(reward, libs.claimReward(uint256(batches) + 1, 6, stake, finals, s), "batches");
-        vm.assertLe(reward, libs.claimReward(batches, 6, uint256(stake) + 1e18, finals, s), "stake");
-        vm.assertLe(reward, libs.claimReward(batches, 6, stake, uint256(finals) + 1, s), "finals");
+        vm.assertLe(reward, libs.claimReward(uint256(batches) + 1, 6, stake, finals, s, 0), "batches");
+        vm.assertLe(reward, libs.claimReward(batches, 6, uint256(stake) + 1e18, finals, s, 0), "stake");
+        vm.assertLe(reward, libs.claimReward(batches, 6, stake, uint256(finals) + 1, s, 0), "finals");
     }
 
     // --- claim and slot ---
@@ -175,13 +207,14 @@ contract LibrariesTest {
             steps: 10,
             tokens: 11,
             firstLayer: 12,
-            layerCount: 13
+            layerCount: 13,
+            base: 14
         });
         bytes32 typehash = keccak256(
-            "Claim(uint8 kind,uint64 round,address node,bytes32 programHash,bytes32 dataRoot,bytes32 startRoot,bytes32 endRoot,bytes32 traceRoot,bytes32 updateRoot,uint32 steps,uint64 tokens,uint16 firstLayer,uint16 layerCount)"
+            "Claim(uint8 kind,uint64 round,address node,bytes32 programHash,bytes32 dataRoot,bytes32 startRoot,bytes32 endRoot,bytes32 traceRoot,bytes32 updateRoot,uint32 steps,uint64 tokens,uint16 firstLayer,uint16 layerCount,uint64 base)"
         );
         bytes memory words = abi.encodePacked(typehash);
-        for (uint256 i = 1; i <= 13; ++i) {
+        for (uint256 i = 1; i <= 14; ++i) {
             words = abi.encodePacked(words, i);
         }
         vm.assertEq(libs.structHash(c), keccak256(words));

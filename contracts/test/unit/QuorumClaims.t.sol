@@ -123,7 +123,7 @@ contract QuorumClaimsTest is QuorumFixture {
 
     function test_pay_of_one_member_is_the_reward_of_a_node_alone() public pure {
         uint256 share = Rewards.memberShare(100, 6, Rewards.roleBps(true, true), STAKE);
-        vm.assertEq(share, Rewards.claimReward(100, 6, STAKE, 0, 0));
+        vm.assertEq(share, Rewards.claimReward(100, 6, STAKE, 0, 0, 0));
     }
 
     function test_pay_after_the_members_have_left() public {
@@ -177,7 +177,7 @@ contract QuorumClaimsTest is QuorumFixture {
         _register();
         Claim memory c = _posted(alice, STEPS);
         bytes32 hash = _finalise(c);
-        vm.assertEq(emission.accruedOf(alice), Rewards.claimReward(STEPS, 6, STAKE, 0, 0));
+        vm.assertEq(emission.accruedOf(alice), Rewards.claimReward(STEPS, 6, STAKE, 0, 0, 0));
         vm.assertEq(uint256(_state(hash)), uint256(IQuorums.State.None));
     }
 

@@ -195,9 +195,10 @@ contract RoundsTest is Fixture {
         vm.assertEq(r.finals, 2);
         vm.assertEq(r.unresolved, 0);
         vm.assertEq(emission.accruedOf(bob), reward);
-        (uint32 finals, uint64 lostRound) = registry.recordOf(bob);
+        (uint32 finals, uint64 lostRound, uint64 base) = registry.recordOf(bob);
         vm.assertEq(finals, 1);
         vm.assertEq(lostRound, 0);
+        vm.assertEq(base, 1);
         // Reputation counts from the next claim on.
         vm.assertEq(registry.quoteReward(bob, 50), reward * 1.001e18 / 1e18);
         vm.prank(bob);
@@ -209,7 +210,7 @@ contract RoundsTest is Fixture {
         _wholeRound(alice);
         vm.assertEq(registry.globalRoot(), NEXT);
         vm.assertTrue(registry.roundOf(1).closed);
-        (uint32 finals,) = registry.recordOf(bob);
+        (uint32 finals,,) = registry.recordOf(bob);
         vm.assertEq(finals, 0); // an OUTER claim earns no reputation
         vm.assertEq(emission.accruedOf(bob), 0);
         registry.openRound();
@@ -417,8 +418,8 @@ contract RoundsTest is Fixture {
     function testFuzz_any_changed_field_is_another_claim(uint256 word, uint256 bit) public {
         Claim memory c = _posted(alice, 3);
         _afterWindow();
-        uint8[13] memory width = [8, 64, 160, 0, 0, 0, 0, 0, 0, 32, 64, 16, 16];
-        uint256 index = word % 13;
+        uint8[14] memory width = [8, 64, 160, 0, 0, 0, 0, 0, 0, 32, 64, 16, 16, 64];
+        uint256 index = word % 14;
         uint256 bits = width[index] == 0 ? 256 : width[index];
         assembly ("memory-safe") {
             let field := add(c, mul(32, index))

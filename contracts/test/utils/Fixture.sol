@@ -172,8 +172,15 @@ abstract contract Fixture is Deployment {
             steps: steps,
             tokens: uint64(steps) * 1024,
             firstLayer: 0,
-            layerCount: _layers()
+            layerCount: _layers(),
+            base: registry.currentRound()
         });
+    }
+
+    /// @dev A claim of the newest round whose work began in round `base`.
+    function _late(address node, uint32 steps, uint64 base) internal view returns (Claim memory c) {
+        c = _train(node, steps);
+        (c.base, c.startRoot) = (base, registry.roundOf(base).startRoot);
     }
 
     function _outer(address node, bytes32 nextRoot) internal view returns (Claim memory c) {
@@ -193,7 +200,8 @@ abstract contract Fixture is Deployment {
             steps: 1,
             tokens: 0,
             firstLayer: 0,
-            layerCount: _layers()
+            layerCount: _layers(),
+            base: round
         });
     }
 
@@ -230,6 +238,16 @@ abstract contract Fixture is Deployment {
         _post(c);
     }
 
+    /// @dev Ends the newest round with its one TRAIN claim `c` final and bob's outer step to `nextRoot`.
+    function _endRound(Claim memory c, bytes32 nextRoot) internal {
+        _afterWindow();
+        registry.finalise(c);
+        Claim memory outer = _outer(bob, nextRoot);
+        _post(outer);
+        _skip(WINDOW + 1);
+        registry.finalise(outer);
+    }
+
     function _loseBySilence(Claim memory c, address challenger) internal {
         _challenge(challenger, c, 0);
         _skip(RESPONSE + 1);
@@ -264,6 +282,10 @@ abstract contract Fixture is Deployment {
 
     function _notOpen(Claim memory c) internal view returns (bytes memory) {
         return abi.encodeWithSelector(IRegistryErrors.NotOpenClaim.selector, registry.hashClaim(c));
+    }
+
+    function _wrongBase(uint64 base) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IRegistryErrors.WrongBase.selector, base);
     }
 
     function _phaseError(IWorkRegistry.Phase phase) internal pure returns (bytes memory) {

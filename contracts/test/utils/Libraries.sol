@@ -32,12 +32,16 @@ contract Libraries {
         return Rfc9162.verifyInclusion(root, leaf, index, size, proof);
     }
 
-    function claimReward(uint256 batches, uint256 layers, uint256 stake, uint256 finals, uint256 scarcity)
+    function claimReward(uint256 batches, uint256 layers, uint256 stake, uint256 finals, uint256 scarcity, uint256 age)
         external
         pure
         returns (uint256)
     {
-        return Rewards.claimReward(batches, layers, stake, finals, scarcity);
+        return Rewards.claimReward(batches, layers, stake, finals, scarcity, age);
+    }
+
+    function updateWeight(uint256 steps, uint256 age) external pure returns (uint256) {
+        return Rewards.updateWeight(steps, age);
     }
 
     function stakeMultiplier(uint256 stake) external pure returns (uint256) {
