@@ -129,7 +129,7 @@ def test_work_of_three_rounds_is_audited_weighed_and_paid_by_its_age(late: World
     for index in (1, 2, SLOW):
         late.account(index)
     late.start(1, starts_kept=0)
-    late.start(2, starts_kept=1)
+    late.start(2, starts_kept=2)
     whole_round(late, 1, 2)
     loop = late.start(SLOW, slowed(late), late=True, round_steps=LONG)
     late.until(lambda view: view.number == 2 and len(view.trains) == 2)
