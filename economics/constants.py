@@ -78,6 +78,9 @@ UPTIME_REWARD: Final = neuro(1, 10_000)
 ASYNC_FRESHNESS: Final = ((HOUR, BasisPoints(10_000)), (DAY, BasisPoints(7_000)), (WEEK, BasisPoints(5_000)))
 """(younger than, factor), first match."""
 ASYNC_FRESHNESS_OLD: Final = BasisPoints(3_000)
+LATE_ROUNDS: Final = 16
+"""Rounds back that a late claim's work may have begun. Nodes keep the starts of so many: where only the prover has one,
+nobody can recompute, and every lie would be safe."""
 ROLE_EMBEDDING: Final = BasisPoints(2_000)
 ROLE_HEAD: Final = BasisPoints(3_000)
 ROLE_TRAINING: Final = BasisPoints(1_000)

@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, Validatio
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
+from economics.constants import LATE_ROUNDS
 from node import paths
 from node.errors import ConfigError
 from node.logs import redact_text
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
         False, description="whether work may outlast its round (mode async): claimed when it is done, by age for less"
     )
     starts_kept: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        4, description="rounds whose start it keeps after them, to audit late claims from there whoever serves it"
+        LATE_ROUNDS, description="rounds whose start it keeps after them, to audit late claims from there"
     )
     auto_collect: bool = Field(True, description="collect rewards at the end of each round")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="compute threads; unset uses all")

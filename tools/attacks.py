@@ -73,6 +73,7 @@ ATTACKS = (
     "same work late",
     "older base after a newer one",
     "base out of range",
+    "base that nobody keeps",
     "base whose start is another",
     "base with other terms",
     "late claim of a quorum",

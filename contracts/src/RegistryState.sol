@@ -13,6 +13,7 @@ import { Claim, ClaimLib } from "./libraries/ClaimLib.sol";
 import { ClaimState, NodeSlot } from "./libraries/NodeSlot.sol";
 import { Rewards } from "./libraries/Rewards.sol";
 import { Rfc9162 } from "./libraries/Rfc9162.sol";
+import { Rules } from "./libraries/Rules.sol";
 
 /// @title RegistryState
 /// @notice What the work registry stores, its parameters and its views. See {IWorkRegistry}.
@@ -229,6 +230,8 @@ abstract contract RegistryState is IWorkRegistry, EIP712 {
     function _checkLate(Claim calldata claim) internal view {
         uint64 base = claim.base;
         if (claim.kind != ClaimLib.TRAIN || base >= claim.round) revert WrongBase(base);
+        // A base whose state only the prover has would make every lie safe.
+        if (claim.round - base > Rules.LATE_ROUNDS) revert WrongBase(base);
         (Round storage b, Round storage r) = (_rounds[base], _rounds[claim.round]);
         // Of round 0, which nobody opened, the terms are 0, which nothing hashes to.
         if (ClaimLib.termsOf(claim) != b.terms) revert WrongBase(base);

@@ -13,6 +13,7 @@ from consensus.commitments.trace import StepLeaf
 from consensus.errors import DivergedError
 from consensus.training.outer import GlobalState
 from consensus.training.step import TrainState
+from economics.constants import LATE_ROUNDS
 from node.chain.types import Parameters, Phase, Round
 from node.errors import RevertError
 from node.logs import get_logger
@@ -162,8 +163,8 @@ class LateWork:
 
     def _look(self, view: RoundView) -> _Work | None:
         """The work under way: what is on disk, else begun anew where the round allows it."""
-        if self._work is not None and not self._counts(self._work.info, view):
-            self._give_up("the network runs another version, depth or program now")
+        if self._work is not None and (why := self._void_by(self._work.start.number, self._work.info, view)):
+            self._give_up(why)
         if self._work is None:
             own = view.own(self._me, ClaimKind.TRAIN)
             ended = self._p.contracts.registry.record_of(self._me).base
@@ -171,11 +172,15 @@ class LateWork:
             self._work = self._taken_up(view, after) or self._begun(view, after)
         return self._work
 
-    def _counts(self, info: Round, view: RoundView) -> bool:
-        """Whether work that began in a round still counts in this one."""
+    def _void_by(self, number: int, info: Round, view: RoundView) -> str:
+        """Why work that began in a round counts no more in this one; empty where it does."""
         now = view.info
+        if view.number - number > LATE_ROUNDS:
+            return f"no round takes work that began more than {LATE_ROUNDS} rounds before it; choose fewer steps"
         same = (info.version, info.target, info.layers) == (now.version, now.target, now.layers)
-        return same and self._p.ledger.terms_of(info) == view.terms
+        if same and self._p.ledger.terms_of(info) == view.terms:
+            return ""
+        return "the network runs another version, depth or program now"
 
     def _taken_up(self, view: RoundView, after: int) -> _Work | None:
         """The work that is on disk, if its round is a later one than `after`."""
@@ -183,8 +188,8 @@ class LateWork:
         if not after < number <= view.number:
             return None
         info = self._p.contracts.registry.round_of(number)
-        if not self._counts(info, view):
-            self._void(number, trained, "the network runs another version, depth or program now")
+        if why := self._void_by(number, info, view):
+            self._void(number, trained, why)
             return None
         try:
             return self._work_of(view, Start.of(number, info), info, trained)

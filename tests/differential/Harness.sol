@@ -95,7 +95,7 @@ contract Harness is EIP712("ponw", "1") {
         ];
     }
 
-    function constants() external pure returns (uint256[9] memory) {
+    function constants() external pure returns (uint256[10] memory) {
         return [
             Rewards.BASE,
             Rewards.LATE_BASE,
@@ -105,7 +105,8 @@ contract Harness is EIP712("ponw", "1") {
             Rewards.STAKE_MAX,
             Rewards.REPUTATION_SLOPE,
             Rewards.SCARCITY_SLOPE,
-            Rewards.CLAIM_CAP
+            Rewards.CLAIM_CAP,
+            Rules.LATE_ROUNDS
         ];
     }
 }

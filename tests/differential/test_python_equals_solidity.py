@@ -169,6 +169,7 @@ def test_the_numbers_are_the_same_on_both_sides(chain: tuple[Web3, Contract]) ->
         c.REPUTATION_SLOPE,
         c.SCARCITY_SLOPE,
         c.CLAIM_REWARD_CAP,
+        c.LATE_ROUNDS,
     ]
     assert BPS == 10_000
     assert chain[1].functions.votes().call() == [

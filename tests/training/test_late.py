@@ -15,7 +15,7 @@ from consensus.commitments.trace import StepLeaf, Trace
 from consensus.training.claimed import unpack_update
 from consensus.training.outer import GlobalState, outer_step, update_weight
 from consensus.training.step import TrainState
-from economics.constants import ASYNC_REWARD, CLAIM_BOND
+from economics.constants import ASYNC_REWARD, CLAIM_BOND, LATE_ROUNDS
 from economics.rewards import Work, claim_reward, role_multiplier, stake_multiplier
 from economics.units import BPS, WAD, Seconds, Steps, Wei
 from node.artefacts.publisher import RoundPublisher
@@ -245,7 +245,8 @@ def test_work_done_within_its_round_is_claimed_on_time(late: World) -> None:
     assert not loop.parts.reporter.now.activity.startswith("training"), "no work begins from the same round again"
 
 
-def test_work_is_void_where_the_network_has_changed(late: World) -> None:
+@pytest.mark.parametrize(("number", "version"), [(2, 1), (2 + LATE_ROUNDS, 0)], ids=["another version", "too old"])
+def test_work_is_void_where_the_network_has_changed_or_gone_too_far(late: World, number: int, version: int) -> None:
     late.account(SLOW)
     loop = late.start(SLOW, slowed(late), late=True, round_steps=LONG)
     late.until(lambda _: bool(loop.parts.inner.checkpoints.saved()))
@@ -253,7 +254,10 @@ def test_work_is_void_where_the_network_has_changed(late: World) -> None:
     work = loop.late
     assert work is not None and work.under_way
     loop.parts.reporter.listen = lambda now: told.append(now.activity)
-    work.go_on(replace(view, number=2, phase=Phase.CLOSED, info=replace(view.info, version=1, target=1)))
+    info = replace(view.info, version=version, target=version)
+    work.go_on(replace(view, number=1 + LATE_ROUNDS, phase=Phase.CLOSED))
+    assert work.under_way
+    work.go_on(replace(view, number=number, phase=Phase.CLOSED, info=info))
     assert not work.under_way
     assert "the work from round 1 is void, beginning anew" in told[-1]
     assert not loop.parts.inner.checkpoints.saved()

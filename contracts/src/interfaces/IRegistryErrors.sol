@@ -17,7 +17,7 @@ interface IRegistryErrors {
     /// @notice Thrown when a claim starts from another root than its round.
     error WrongStartRoot(bytes32 claimed, bytes32 expected);
     /// @notice Thrown when a claim that starts from another round than its own is no TRAIN claim, is a quorum's, or when that
-    /// round is not an earlier one of the same program, dataset, layers, version and target.
+    /// round is not an earlier one of the same program, dataset, layers, version and target, LATE_ROUNDS back at most.
     error WrongBase(uint64 base);
     /// @notice Thrown when a late claim's work is not newer than the node's last claim that ended, which began in `base`.
     error AlreadyClaimed(uint64 base);

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title Rules
-/// @notice Numbers of votes about the vocabulary and the depth that every network keeps; economics/constants.py has the same ones.
+/// @notice Numbers of votes about the vocabulary and the depth, and of late claims, that every network keeps; economics/constants.py has the same ones.
 library Rules {
     uint256 internal constant BPS = 10_000;
     /// @notice Wei locked while a proposal is open, slashed when its version is taken back.
@@ -35,6 +35,9 @@ library Rules {
     uint48 internal constant GROWTH_GRACE = 600;
     /// @notice How often a deadline is put off.
     uint8 internal constant GROWTH_EXTENSIONS = 3;
+    /// @notice Rounds back that a late claim's work may have begun: nodes keep the starts of so many, for who has none can
+    /// recompute nothing.
+    uint64 internal constant LATE_ROUNDS = 16;
     /// @notice Tiers of speed, and the slowest that every new layer needs one holder of.
     uint8 internal constant TIERS = 5;
     uint8 internal constant GROWTH_TIER_MAX = 3;

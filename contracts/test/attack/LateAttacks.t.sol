@@ -5,6 +5,7 @@ import { vm } from "../../script/Vm.sol";
 import { IRegistryErrors } from "../../src/interfaces/IRegistryErrors.sol";
 import { IWorkRegistry } from "../../src/interfaces/IWorkRegistry.sol";
 import { Claim, ClaimLib } from "../../src/libraries/ClaimLib.sol";
+import { Rules } from "../../src/libraries/Rules.sol";
 import { QuorumFixture } from "../utils/QuorumFixture.sol";
 
 /// @notice Attacks by claims of work from an earlier round, one a test. alice leads the quorum of alice, bob and carol.
@@ -31,6 +32,16 @@ contract LateAttacksTest is QuorumFixture {
         registry.finalise(c);
         _skip(TRAIN_TIME + 1);
         registry.openRound();
+    }
+
+    function test_attack_base_that_nobody_keeps() public {
+        registry.openRound();
+        for (uint256 i = 0; i <= Rules.LATE_ROUNDS; ++i) {
+            _afterWindow();
+            registry.openRound();
+        }
+        _refused(_late(dave, STEPS, 1), _wrongBase(1));
+        _post(_late(dave, STEPS, 2));
     }
 
     function test_attack_same_work_on_time_and_late() public {
