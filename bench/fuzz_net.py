@@ -62,6 +62,8 @@ def judged(
     wrong += [f"{row['target']}: {row['sent']} messages" for row in rows if row["sent"] < count]
     bans = {target.name for target in TARGETS if target.bans}
     wrong += [f"{row['target']}: nobody banned" for row in rows if row["target"] in bans and row["scores"][-1] != -100]
+    met = [row for row in rows if row["target"] in bans]
+    wrong += [f"{row['target']}: most keys were not banned" for row in met if 2 * row["banned"] < row["keys"]]
     wrong += [f"{name} grew by {size / 1e6:.0f} MB" for name, size in growth.items() if size > GROWTH_BYTES]
     wrong += [f"{row['target']}: nothing blamed" for row in members if not row["blamed"]]
     wrong += [

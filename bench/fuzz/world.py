@@ -20,8 +20,10 @@ from bench.fuzz import node
 from bench.fuzz.targets import ACCOUNTS, VERSIONS
 from economics.constants import MIN_STAKE
 from node.errors import PonwError
+from node.net.bans import BANS_NAME
 from node.net.client import ERRORS_NAME, Network
 from node.net.identity import hot_key
+from node.net.limits import BAN_SECONDS_MAX, LEDGER_MAX
 from node.net.link import Control
 from node.net.plain import signed
 from node.net.settings import control_socket
@@ -109,12 +111,21 @@ class World:
         return {name: int(psutil.Process(pid).memory_info().rss) for name, pid in pids.items()}
 
 
+def _ban_many(net: Path) -> None:
+    """As many bans as a node remembers: what comes has to find its place among them."""
+    now = int(time.time())
+    table = {f"stranger {number}": [now + BAN_SECONDS_MAX, 1, "junk", 0, now] for number in range(LEDGER_MAX)}
+    net.mkdir(parents=True, mode=0o700)
+    (net / BANS_NAME).write_text(json.dumps(table))
+
+
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Everything up, the friend admitted and its record stored; all of it ends with the block."""
     stakes = folder / "stakes.json"
     accounts = [node.NUMBER, FRIEND, *ACCOUNTS]
     stakes.write_text(json.dumps({NumberedAccount(number).address: int(MIN_STAKE) for number in accounts}))
+    _ban_many(folder / "n" / "net")
     command = [sys.executable, "-m", "bench.fuzz.node", "--home", str(folder / "n"), "--stakes", str(stakes)]
     with (folder / "node.err").open("wb") as errors:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)

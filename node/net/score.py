@@ -17,6 +17,8 @@ from node.net.limits import BAN_SECONDS, BAN_SECONDS_MAX, LEDGER_MAX, SCORE_BAN,
 _SCALE = 1_000
 """Points are kept in thousandths, so that decay does not round small ones away at once."""
 _REASON_LIMIT: Final = 200
+SCORES_MIN: Final = LEDGER_MAX // 4
+"""Entries without a ban that a full table has room for."""
 _NAME_LIMIT: Final = 128
 _BANS_MAX: Final = 64
 """Earlier bans that a row of `load` may count: after 16 the next one is no longer."""
@@ -48,7 +50,8 @@ class Entry:
 
 
 class Ledger:
-    """Scores and bans of at most LEDGER_MAX peers; the one unheard of for longest that is not banned goes first.
+    """Scores and bans of at most LEDGER_MAX peers; the one unheard of for longest goes first, of those that
+    are not banned while they are more than SCORES_MIN.
 
     At `limit` points the first ban lasts `first` seconds, each further one twice as long, up to `longest`.
     """
@@ -133,9 +136,16 @@ class Ledger:
         self._entries.move_to_end(peer)
         entry.milli, entry.at = _decayed(entry, now), now
         while len(self._entries) > LEDGER_MAX:
-            clean = (name for name, held in self._entries.items() if held.banned_until <= now and name != peer)
-            del self._entries[next(clean, next(iter(self._entries)))]
+            del self._entries[self._dispensable(peer, now)]
         return entry
+
+    def _dispensable(self, peer: str, now: int) -> str:
+        """Who makes room: bans outlast scores, but leave them a part of the table. Were it all bans, several new peers
+        that misbehave would push each other's points out, and none would ever be banned."""
+        free = [name for name, held in self._entries.items() if held.banned_until <= now and name != peer]
+        if len(free) >= SCORES_MIN:
+            return free[0]
+        return next(name for name, held in self._entries.items() if held.banned_until > now and name != peer)
 
 
 def _decayed(entry: Entry, now: int) -> int:

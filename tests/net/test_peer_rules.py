@@ -109,6 +109,18 @@ def test_ledger_is_bounded_and_keeps_bans() -> None:
     assert copy.dump() == ledger.dump()
 
 
+def test_a_table_full_of_bans_still_finds_new_offenders() -> None:
+    ledger = Ledger()
+    for number in range(LEDGER_MAX):
+        ledger.ban(f"p{number}", "by hand", 10_000, NOW)
+    many = [f"new {number}" for number in range(64)]
+    for _ in range(SCORE_BAN):
+        for name in many:
+            ledger.add(name, 1, "x", NOW)
+    assert all(ledger.banned(name, NOW) for name in many)
+    assert len(ledger._entries) == LEDGER_MAX and ledger.banned(f"p{LEDGER_MAX - 1}", NOW)
+
+
 @given(st.text(max_size=160))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     try:
