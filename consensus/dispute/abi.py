@@ -6,7 +6,7 @@ Proof = list[bytes]
 Abi = tuple[Any, ...]
 
 _ROOT: Final = bytes(32)
-NO_CLAIM: Final[Abi] = (0, 0, "0x" + "00" * 20, _ROOT, _ROOT, _ROOT, _ROOT, _ROOT, _ROOT, 0, 0, 0, 0)
+NO_CLAIM: Final[Abi] = (0, 0, "0x" + "00" * 20, _ROOT, _ROOT, _ROOT, _ROOT, _ROOT, _ROOT, 0, 0, 0, 0, 0)
 NO_OUTPUT: Final[Abi] = (_ROOT, [], [])
 NO_PATH: Final[Abi] = (_ROOT, [], _ROOT, [])
 NO_LEAF: Final[Abi] = (0, b"", [])
