@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.commitments.claim import CLAIM_TYPE, Claim, ClaimKind, claim_hash
+from consensus.dispute.abi import NO_CLAIM
 from consensus.errors import ClaimError
 
 REGISTRY = bytes(range(20))
@@ -138,3 +139,8 @@ def test_a_domain_that_is_none_is_refused() -> None:
     for chain_id, registry in ((-1, REGISTRY), (1, bytes(19))):
         with pytest.raises(ClaimError):
             claim_hash(CLAIM, chain_id, registry)
+
+
+@given(claims())
+def test_an_empty_claim_has_every_field(claim: Claim) -> None:
+    assert [type(value) for value in NO_CLAIM] == [type(value) for value in claim.to_tuple()]
